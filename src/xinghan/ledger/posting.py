@@ -1,0 +1,154 @@
+"""Posts requests: read and lock, judge one by one, write once; alone, linked, or in batches.
+
+Inside a transaction of another room use `post_in`; by itself use a `Ledger`, which gathers callers
+who wait at the same time into one commit (group commit).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+from xinghan.kit.db import (
+    Connection,
+    ConnectionLost,
+    Database,
+    DeadlockDetected,
+    SerializationFailure,
+    UniqueViolation,
+    constraint_of,
+)
+from xinghan.kit.group import Group
+from xinghan.kit.ids import AccountId
+from xinghan.ledger import store
+from xinghan.ledger.model import BUCKETS, Capture, Hold, Outcome, Post, Release, Request, Result, Reverse
+from xinghan.ledger.numbers import home_bucket
+from xinghan.ledger.rules import Books, judge_batch, touched, well_formed
+
+Linked: TypeAlias = tuple[Request, ...]
+
+ATTEMPTS_MAX: Final = 10
+RECONNECT_SECONDS: Final = 0.2
+_BEFORE_ANY_CLOCK: Final = datetime(1, 1, 1, tzinfo=UTC)
+
+
+async def post_in(connection: Connection, groups: Sequence[Linked]) -> list[list[Result]]:
+    """Post groups of requests inside the caller's transaction: one result per request, in order.
+
+    A group's requests stand or fall together; groups do not disturb each other. Raises
+    SerializationFailure, DeadlockDetected or UniqueViolation when the transaction has to be run again.
+    """
+    readable = [group for group in groups if all(well_formed(request) for request in group)]
+    judged = iter(await _post_readable(connection, readable))
+    if len(readable) == len(groups):
+        return list(judged)
+    return [
+        next(judged) if all(well_formed(request) for request in group) else _refuse_malformed(group)
+        for group in groups
+    ]
+
+
+async def _post_readable(connection: Connection, groups: Sequence[Linked]) -> list[list[Result]]:
+    placed = [[(_bucket_of(request), request) for request in group] for group in groups]
+    books = await _read(connection, placed)
+    results = judge_batch(books, placed)
+    if not books.rows:
+        return results
+    written_at = await store.write(connection, books.rows)
+    return [
+        [
+            result._replace(created_at=written_at) if result.created_at is None and result.done else result
+            for result in group
+        ]
+        for group in results
+    ]
+
+
+def _refuse_malformed(group: Linked) -> list[Result]:
+    return [
+        Result(Outcome.LINKED_FAILED if well_formed(request) else Outcome.MALFORMED, request.id, 0)
+        for request in group
+    ]
+
+
+def must_run_again(error: Exception) -> bool:
+    """Whether a transaction that posted failed only because another one moved in between."""
+    if isinstance(error, UniqueViolation):
+        return constraint_of(error) in {"posting_pkey", "posting_reversed_once"}
+    return isinstance(error, SerializationFailure | DeadlockDetected)
+
+
+class Ledger:
+    """The ledger as one door for callers who have no transaction of their own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._group: Group[Linked, list[Result]] = Group(self._commit)
+
+    async def post(self, request: Request) -> Result:
+        """Post one request, sharing the commit with whoever posts at the same time."""
+        return (await self._group.submit((request,)))[0]
+
+    async def post_linked(self, requests: Iterable[Request]) -> list[Result]:
+        """Post requests that succeed or fail together."""
+        return await self._group.submit(tuple(requests))
+
+    async def post_batch(self, requests: Iterable[Request]) -> list[Result]:
+        """Post independent requests in one commit: one result for each, a refused one disturbs no other."""
+        return [group[0] for group in await self._commit([(request,) for request in requests])]
+
+    async def _commit(self, groups: Sequence[Linked]) -> list[list[Result]]:
+        """Run a batch until it is known to be committed; a repeat after a lost connection answers `EXISTS`."""
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                async with self._database.transaction() as connection:
+                    return await post_in(connection, groups)
+            except ConnectionLost:
+                if attempt == ATTEMPTS_MAX:
+                    raise
+                await asyncio.sleep(RECONNECT_SECONDS * attempt)
+            except (SerializationFailure, DeadlockDetected, UniqueViolation) as error:
+                if attempt == ATTEMPTS_MAX or not must_run_again(error):
+                    raise
+        raise AssertionError  # pragma: no cover (the last attempt returns or raises)
+
+
+def _bucket_of(request: Request) -> int:
+    return home_bucket(request) if isinstance(request, Post | Hold) else request.bucket
+
+
+async def _read(connection: Connection, placed: Sequence[Sequence[tuple[int, Request]]]) -> Books:
+    """Read and lock everything that the batch may touch: holds first, then accounts, each in order."""
+    books = Books(_BEFORE_ANY_CLOCK, {})
+    requests = [item for group in placed for item in group]
+    special = [item for item in requests if not isinstance(item[1], Post)]
+    if special:
+        await _read_referred(connection, special, books)
+    rows = _account_rows(books, requests)
+    books.accounts, standing = await store.lock_accounts(
+        connection, rows, [(bucket, request.id) for bucket, request in requests]
+    )
+    if standing:
+        books.written.update(await store.fetch_written(connection, sorted(standing)))
+    if special:
+        books.now = await store.fetch_now(connection)
+    return books
+
+
+async def _read_referred(connection: Connection, special: Sequence[tuple[int, Request]], books: Books) -> None:
+    """Read what captures, releases and reversals refer to, and the holds that stand under repeated ids."""
+    holds = sorted({(bucket, r.hold) for bucket, r in special if isinstance(r, Capture | Release)})
+    if holds:
+        books.holds.update(await store.lock_holds(connection, holds))
+    originals = sorted({(bucket, r.posting) for bucket, r in special if isinstance(r, Reverse)})
+    if originals:
+        books.written.update(await store.fetch_written(connection, originals))
+
+
+def _account_rows(books: Books, requests: Sequence[tuple[int, Request]]) -> set[tuple[int, AccountId]]:
+    rows: set[tuple[int, AccountId]] = set()
+    for bucket, request in requests:
+        rows.update(touched(books, bucket, request))
+    return rows
