@@ -53,6 +53,12 @@ def cluster() -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture
+def cluster_tcp_url(cluster: EmbeddedPostgres) -> str:
+    """The owner's URL of the server over TCP, with the password."""
+    return cluster.tcp_url
+
+
+@pytest.fixture
 async def template(cluster: EmbeddedPostgres) -> str:
     """The database that tests clone, built once from the rooms' schema files.
 

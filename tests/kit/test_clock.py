@@ -6,12 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xinghan.kit.clock import SystemClock, TimeMalformed, format_gateway_time, parse_gateway_time
+from cast.clock import FixedClock
+from xinghan.kit.clock import (
+    Clock,
+    SystemClock,
+    TimeMalformed,
+    format_gateway_time,
+    parse_gateway_time,
+)
 
 
 def test_the_system_clock_speaks_utc() -> None:
     instant = SystemClock().now()
     assert instant.utcoffset() == timedelta(0)
+
+
+def test_the_clock_of_tests_moves_only_when_told() -> None:
+    fixed = FixedClock()
+    clock: Clock = fixed
+    before = clock.now()
+    assert clock.now() == before
+    fixed.advance(minutes=5, seconds=1)
+    assert clock.now() - before == timedelta(seconds=301)
 
 
 def test_gateway_times_are_eight_hours_ahead() -> None:

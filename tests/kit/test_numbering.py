@@ -15,6 +15,7 @@ from xinghan.kit.numbering import (
     SEQUENCE_MAX,
     app_numbers,
     bucket_of_trade,
+    is_trade_id,
     new_trade_id,
     trade_id_of,
     trade_no,
@@ -52,6 +53,16 @@ def test_trades_of_one_instant_are_different(monkeypatch: pytest.MonkeyPatch) ->
     assert len(set(made)) == 1000
     assert len({trade_no(trade_id) for trade_id in made}) == 1000
     assert {bucket_of_trade(trade_id) for trade_id in made} == {127}
+
+
+def test_ids_of_trades_are_spread_by_any_remainder() -> None:
+    made = [new_trade_id(5) for _ in range(3000)]
+    assert {trade_id.int % 64 for trade_id in made} == set(range(64))
+
+
+@pytest.mark.parametrize("position", range(128))
+def test_a_changed_bit_is_no_trade(position: int) -> None:
+    assert not is_trade_id(UUID(int=new_trade_id(5).int ^ 1 << position))
 
 
 @pytest.mark.parametrize("bucket", [-1, 128])

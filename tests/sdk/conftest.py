@@ -1,96 +1,40 @@
-"""A gateway on a loopback address, and the SDKs that drive it from programs of their own."""
+"""A gateway on a loopback address, for the SDKs to drive."""
 
 import contextlib
+import dataclasses
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from sdk.drivers import SdkApp
 from xinghan.gateway import certificates as pki
+from xinghan.gateway.model import CertificateSerials
 from xinghan.kit import signing
 
 HERE = Path(__file__).parent
-COMMUNITY_SDK = HERE / ".python-alipay-sdk"
-NODE_SDK = HERE / "node" / "node_modules" / "alipay-sdk"
 HTTP_PORT = 80
 START_SECONDS_MAX = 60
-SDK_SECONDS_MAX = 120
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-Job = dict[str, object]
-Results = list[dict]
-
-
-@dataclass(frozen=True)
-class SdkApp:
-    """A merchant's app with everything that an SDK is configured with."""
-
-    app_id: str
-    private_key_pkcs1: str
-    private_key_pkcs8: str
-    public_key: str
-    platform_private_key: str
-    platform_public_key: str
-    aes_key: str
-    certificates: dict[str, str] | None
-    serials: dict[str, str] | None
 
 
 @dataclass(frozen=True)
 class Gateway:
-    """Where the gateway listens, and the apps that it knows."""
+    """Where the gateway listens, the apps that it knows, and what it signs for them with."""
 
-    host: str
+    url: str
     key_app: SdkApp
     certificate_app: SdkApp
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.host}/gateway.do"
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://{self.host}"
-
-
-def make_app(app_id: str, authority: pki.CertificateAuthority | None) -> SdkApp:
-    app_key, platform_key = signing.generate_private_key(), signing.generate_private_key()
-    files = serials = None
-    if authority is not None:
-        issued = {
-            name: pki.issue_certificate(
-                authority,
-                key.public_key(),
-                organisation="Mei Teahouse",
-                common_name=f"{name}-{app_id}",
-                now=NOW,
-            )
-            for name, key in (("app", app_key), ("platform", platform_key))
-        }
-        files = {name: pki.export_certificates(one) for name, one in issued.items()}
-        files["root"] = pki.export_certificates(authority.certificate)
-        found = pki.serials_of(issued["app"], issued["platform"], [authority.certificate])
-        serials = {"app": found.app, "platform": found.platform, "root": found.root}
-    return SdkApp(
-        app_id,
-        signing.export_private_key_pkcs1(app_key),
-        signing.export_private_key_pkcs8(app_key),
-        signing.export_public_key(app_key.public_key()),
-        signing.export_private_key_pkcs1(platform_key),
-        signing.export_public_key(platform_key.public_key()),
-        signing.generate_aes_key(),
-        files,
-        serials,
-    )
+    platform_private_key: str
+    serials: CertificateSerials
 
 
 @pytest.fixture(scope="session")
@@ -99,23 +43,55 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         signing.generate_private_key(), organisation="Xinghan", now=NOW
     )
     host = free_loopback_address()
-    served = Gateway(
-        host, make_app("2021000000000001", None), make_app("2021000000000002", authority)
+    platform_key, entries, apps = signing.generate_private_key(), [], []
+    for app_id, issuer in (("2021000000000001", None), ("2021000000000002", authority)):
+        app, entry = make_app(app_id, platform_key, issuer)
+        apps.append(app)
+        entries.append(entry)
+    stored = tmp_path_factory.mktemp("echo") / "apps.json"
+    stored.write_text(json.dumps(entries), "utf-8")
+    with serve(host, stored):
+        signs_with = signing.export_private_key_pkcs1(platform_key)
+        serials = CertificateSerials(**entries[1]["certificates"])
+        yield Gateway(f"http://{host}/gateway.do", *apps, signs_with, serials)
+
+
+def make_app(
+    app_id: str, platform_key: signing.rsa.RSAPrivateKey, authority: pki.CertificateAuthority | None
+) -> tuple[SdkApp, dict[str, object]]:
+    """Make an app as its SDK sees it, and as the gateway stores it."""
+    key = signing.generate_private_key()
+    files = serials = None
+    if authority is not None:
+        app, platform = (
+            pki.issue_certificate(
+                authority,
+                one.public_key(),
+                organisation="Mei's teahouse",
+                common_name=name,
+                now=NOW,
+            )
+            for name, one in ((app_id, key), ("Xinghan platform", platform_key))
+        )
+        root = authority.certificate
+        files = {"app": app, "platform": platform, "root": root}
+        files = {name: pki.export_certificates(one) for name, one in files.items()}
+        serials = dataclasses.asdict(pki.serials_of(app, platform, [root]))
+    sdk_app = SdkApp(
+        app_id,
+        signing.export_private_key_pkcs1(key),
+        signing.export_private_key_pkcs8(key),
+        signing.export_public_key(platform_key.public_key()),
+        signing.generate_aes_key(),
+        files,
     )
-    apps = tmp_path_factory.mktemp("echo") / "apps.json"
-    entries = [
-        {
-            "app_id": one.app_id,
-            "app_public_key": one.public_key,
-            "platform_private_key": one.platform_private_key,
-            "aes_key": one.aes_key,
-            "certificates": one.serials,
-        }
-        for one in (served.key_app, served.certificate_app)
-    ]
-    apps.write_text(json.dumps(entries), "utf-8")
-    with serve(host, apps):
-        yield served
+    return sdk_app, {
+        "app_id": app_id,
+        "app_public_key": signing.export_public_key(key.public_key()),
+        "platform_private_key": signing.export_private_key_pkcs1(platform_key),
+        "aes_key": sdk_app.aes_key,
+        "certificates": serials,
+    }
 
 
 def free_loopback_address() -> str:
@@ -162,95 +138,3 @@ def wait_for(server: subprocess.Popen[str], host: str) -> None:
             return
         time.sleep(0.05)
     pytest.fail("the gateway did not start in time")
-
-
-def run_sdk(command: list[str], job: Job, python_path: Path | None = None) -> Results:
-    """Run a driver; SDKs honour proxies, which know nothing of our loopback addresses."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    environment = {**os.environ, "PATH": path, "no_proxy": "*", "NO_PROXY": "*"}
-    if python_path is not None:
-        environment["PYTHONPATH"] = str(python_path)
-    done = subprocess.run(
-        command,
-        input=json.dumps(job),
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=SDK_SECONDS_MAX,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    results: Results = json.loads(done.stdout)
-    return results
-
-
-@pytest.fixture(scope="session")
-def official_sdk(gateway: Gateway) -> Callable[..., Results]:
-    def run(app: SdkApp, calls: list[Job], **config: str) -> Results:
-        settings = {
-            "app_id": app.app_id,
-            "server_url": gateway.url,
-            "app_private_key": app.private_key_pkcs1,
-            "alipay_public_key": app.platform_public_key,
-            **config,
-        }
-        job = {"config": settings, "calls": calls}
-        return run_sdk([sys.executable, str(HERE / "official_client.py")], job)
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def community_sdk(gateway: Gateway) -> Callable[..., Results]:
-    if not COMMUNITY_SDK.is_dir():
-        pytest.fail("python-alipay-sdk is not installed beside the tests; run `make setup`")
-
-    def run(app: SdkApp, calls: list[Job], **config: str) -> Results:
-        settings = {
-            "appid": app.app_id,
-            "app_private_key_string": pem("RSA PRIVATE KEY", app.private_key_pkcs1),
-            **config,
-        }
-        files = app.certificates
-        names = {"app": "app_public_key", "platform": "alipay_public_key", "root": "alipay_root"}
-        if files is None:
-            settings["alipay_public_key_string"] = pem("PUBLIC KEY", app.platform_public_key)
-        strings = {f"{name}_cert_string": files[key] for key, name in names.items()} if files else {}
-        job = {"config": settings, "certificates": strings, "gateway": gateway.url, "calls": calls}
-        command = [sys.executable, str(HERE / "community_client.py")]
-        return run_sdk(command, job, COMMUNITY_SDK)
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def node_sdk(gateway: Gateway) -> Callable[..., Results]:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    node = shutil.which("node", path=path)
-    if node is None or not NODE_SDK.is_dir():
-        pytest.fail("Node or its alipay-sdk is not installed; run `make setup`")
-
-    def run(app: SdkApp, calls: list[Job], **config: object) -> Results:
-        settings: Job = {
-            "appId": app.app_id,
-            "privateKey": app.private_key_pkcs8,
-            "keyType": "PKCS8",
-            "gateway": gateway.url,
-            "endpoint": gateway.endpoint,
-            "encryptKey": app.aes_key,
-            "camelcase": False,
-            **config,
-        }
-        if app.certificates is None:
-            settings["alipayPublicKey"] = app.platform_public_key
-        else:
-            settings["appCertContent"] = app.certificates["app"]
-            settings["alipayPublicCertContent"] = app.certificates["platform"]
-            settings["alipayRootCertContent"] = app.certificates["root"]
-        return run_sdk([node, str(HERE / "node" / "client.mjs")], {"config": settings, "calls": calls})
-
-    return run
-
-
-def pem(kind: str, body: str) -> str:
-    return f"-----BEGIN {kind}-----\n{body}\n-----END {kind}-----"

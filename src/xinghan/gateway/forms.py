@@ -27,8 +27,24 @@ _CODECS = {
     "gb18030": "gb18030",
 }
 _USUAL_NAMES = frozenset(
-    "app_id method format charset sign_type sign timestamp version notify_url return_url "
-    "app_auth_token auth_token app_cert_sn alipay_root_cert_sn encrypt_type biz_content".split()
+    {
+        "alipay_root_cert_sn",
+        "app_auth_token",
+        "app_cert_sn",
+        "app_id",
+        "auth_token",
+        "biz_content",
+        "charset",
+        "encrypt_type",
+        "format",
+        "method",
+        "notify_url",
+        "return_url",
+        "sign",
+        "sign_type",
+        "timestamp",
+        "version",
+    }
 )
 _json_string = msgspec.json.Decoder(str).decode
 

@@ -5,6 +5,7 @@ The only module that knows the driver. Rooms get a `Connection` from `Database.t
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self, TypeAlias
@@ -41,15 +42,28 @@ UndefinedTable = asyncpg.UndefinedTableError
 DuplicateObject = asyncpg.DuplicateObjectError
 
 STARTING: Final = (asyncpg.CannotConnectNowError, ConnectionError, FileNotFoundError)
-# The connection is gone; whether the transaction was committed is not known. For `except`.
-ConnectionLost: Final = (
+LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    ConnectionError,
+    *STARTING,
 )
 REFUSED: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError)
+
+
+class ConnectionLost(Exception):
+    """The server is away or went away; whether an open transaction was committed is not known."""
+
+
+class _WithoutTraceback(logging.Filter):
+    """The pool logs each failed reconnection; that a server is away is no bug to trace."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        return True
+
+
+logging.getLogger("asyncpg.pool").addFilter(_WithoutTraceback())
 
 
 class Database:
@@ -96,14 +110,29 @@ class Database:
         """Lend a connection, on which each statement is its own transaction.
 
         The session is lent on as it is: use `SET LOCAL` and transaction-level advisory locks.
+        Raises ConnectionLost.
         """
-        async with self._pool.acquire() as connection:
+        try:
+            connection = await self._pool.acquire()
+        except LOST as error:
+            raise _lost(self.url) from error
+        try:
             yield connection
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            if _is_lost(connection, error):
+                raise _lost(self.url) from error
+            raise
+        finally:
+            await self._pool.release(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """Lend a connection inside a transaction that commits unless an exception leaves it."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        """Lend a connection inside a transaction that commits unless an exception leaves it.
+
+        Raises ConnectionLost, also in the place of an exception of the caller's that could not be
+        answered with a rollback.
+        """
+        async with self.acquire() as connection, connection.transaction():
             yield connection
 
 
@@ -192,6 +221,19 @@ def _json_decoder(prefix_bytes: int) -> Any:  # noqa: ANN401 (the driver's own t
 
 async def _keep_session(_connection: Connection) -> None:
     """Replace the driver's reset, which costs a round trip for each use of a connection."""
+
+
+def _is_lost(connection: Connection, error: Exception) -> bool:
+    if isinstance(error, asyncpg.PostgresError) and isinstance(error, LOST):
+        return True
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool has already taken the dead connection back
+        return True
+
+
+def _lost(url: str) -> ConnectionLost:
+    return ConnectionLost(f"the connection to the database at {place_of(url)} is lost")
 
 
 def _unreachable(url: str, error: BaseException) -> DatabaseUnreachable:

@@ -47,7 +47,8 @@ class Group(Generic[Item, Answer]):
 
     def _start(self) -> None:
         while self._waiting and (
-            not self._running or (len(self._running) < self._lanes and len(self._waiting) >= self._lane_min)
+            not self._running
+            or (len(self._running) < self._lanes and len(self._waiting) >= self._lane_min)
         ):
             size = min(len(self._waiting), self._batch_max)
             batch = [self._waiting.popleft() for _ in range(size)]

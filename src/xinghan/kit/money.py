@@ -70,6 +70,14 @@ class Currency:
         except KeyError:
             raise CurrencyUnknown(field=field, currency=code[:8]) from None
 
+    @classmethod
+    def numbered(cls, number: int) -> "Currency":
+        """Find a currency by its numeric code (CNY 156). Raises CurrencyUnknown."""
+        try:
+            return _BY_NUMBER[number]
+        except KeyError:
+            raise CurrencyUnknown(field="currency", currency=number) from None
+
 
 @dataclass(frozen=True, slots=True)
 class Money:
@@ -222,3 +230,4 @@ def _spendable_currencies() -> dict[str, Currency]:
 
 
 _CURRENCIES: Final = _spendable_currencies()
+_BY_NUMBER: Final = {currency.number: currency for currency in _CURRENCIES.values()}

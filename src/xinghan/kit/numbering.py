@@ -9,6 +9,7 @@ import hmac
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from secrets import randbelow
 from threading import Lock
 from time import time_ns
@@ -28,7 +29,7 @@ _TRADE_NO = re.compile(r"([0-9]{8})([0-9]{20})")
 _SERIAL_BITS = 33
 _SERIALS = 1 << _SERIAL_BITS
 _TAIL_BITS = 40
-_ZERO_BITS = 34
+_HASH_BITS = 34
 
 _HALF = 10**6
 _ROUNDS = 10
@@ -38,14 +39,20 @@ def new_trade_id(bucket: int) -> TradeId:
     """Make the id of a new trade that lives in `bucket` (0 to 127).
 
     It is a UUIDv7 whose 74 bits behind the millisecond are 7 bits of bucket, a serial of 33 bits
-    that starts at random in every millisecond, and 34 zeros. That leaves few enough bits for
-    `trade_no` to write all of them. Two processes can meet in one number only inside a bucket,
-    where the primary key refuses the second (at a billion trades a day, once in months).
+    that starts at random in every millisecond, and 34 bits that follow from the others by a hash.
+    That leaves few enough bits for `trade_no` to write, and still spreads ids by their remainder.
+    Two processes can meet in one number only inside a bucket, where the primary key refuses the
+    second (at a billion trades a day over 64 buckets, once in three months).
     """
     if not 0 <= bucket < BUCKETS_MAX:
         raise ValueError(f"a bucket is a number from 0 to {BUCKETS_MAX - 1}")
     millisecond, serial = _serials.take()
     return TradeId(_trade_uuid(millisecond, bucket << _SERIAL_BITS | serial))
+
+
+def is_trade_id(identity: UUID) -> bool:
+    """Tell whether an id has the shape that `new_trade_id` gives."""
+    return _trade_uuid(*_take_apart(identity)) == identity
 
 
 def bucket_of_trade(trade_id: TradeId) -> int:
@@ -143,16 +150,22 @@ _serials = _Serials()
 
 
 def _trade_uuid(millisecond: int, tail: int) -> UUID:
-    high, low = divmod(tail << _ZERO_BITS, 1 << 62)
+    said = (millisecond << _TAIL_BITS | tail).to_bytes(11, "big")
+    hashed = int.from_bytes(sha256(said).digest()[:8], "big") >> (64 - _HASH_BITS)
+    high, low = divmod(tail << _HASH_BITS | hashed, 1 << 62)
     return UUID(int=(millisecond << 16 | 7 << 12 | high) << 64 | 1 << 63 | low)
 
 
 def _read_trade_uuid(trade_id: TradeId) -> tuple[int, int]:
-    millisecond = trade_id.int >> 80
-    tail = ((trade_id.int >> 64 & 0xFFF) << 62 | trade_id.int & ((1 << 62) - 1)) >> _ZERO_BITS
-    if _trade_uuid(millisecond, tail) != trade_id:
+    if not is_trade_id(trade_id):
         raise ValueError("the id of a trade is made by new_trade_id")
-    return millisecond, tail
+    return _take_apart(trade_id)
+
+
+def _take_apart(identity: UUID) -> tuple[int, int]:
+    """Give the millisecond and the 40 bits behind it."""
+    high, low = identity.int >> 64 & 0xFFF, identity.int & ((1 << 62) - 1)
+    return identity.int >> 80, (high << 62 | low) >> _HASH_BITS
 
 
 def _midnight(day: str) -> datetime | None:

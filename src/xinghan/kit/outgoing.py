@@ -6,59 +6,27 @@ that was judged; redirects are not followed and only the beginning of the answer
 """
 
 import asyncio
-import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from time import perf_counter_ns
 from typing import Final, Self
-from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
-from xinghan.kit.errors import Invalid, Refused, XinghanError
+from xinghan.kit.destination import Address, Destination, is_host_name, is_internal, parse_url
+from xinghan.kit.errors import Refused, XinghanError
 
-URL_LENGTH_MAX: Final = 512
 BODY_BYTES_MAX: Final = 16 * 1024
 CONNECTIONS_MAX: Final = 200
+ADDRESSES_TRIED_MAX: Final = 4
 
-Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_VISIBLE_ASCII = re.compile(r"[!-\[\]-~]+")  # everything printable but space and backslash
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
-_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
-
-# The special-purpose registries of IANA (RFC 6890 and its successors), written out because the
-# judgement of the standard library changes between releases of Python.
-_INTERNAL_V4: Final = tuple(
-    map(
-        IPv4Network,
-        (
-            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
-            *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24"),
-            *("192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
-            *("224.0.0.0/4", "240.0.0.0/4"),
-            "168.63.129.16/32",  # a public address at which one cloud serves its machines' secrets
-        ),
-    )
-)
-_GLOBAL_V6: Final = IPv6Network("2000::/3")
-_INTERNAL_V6: Final = tuple(
-    map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
-)
-
-
-class UrlMalformed(Invalid):
-    """The text is not an http or https address that the platform would call."""
-
-    code = "url_malformed"
 
 
 class AddressRefused(Refused):
@@ -75,54 +43,12 @@ class Unreachable(XinghanError):
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a request goes: `target` is path and query as they were written."""
-
-    scheme: str
-    host: str
-    port: int
-    target: str
-
-    @property
-    def host_header(self) -> str:
-        """Give host and port as the other side expects to be named."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
 class Reply:
     """What came back: at most BODY_BYTES_MAX bytes of body, as they were on the wire."""
 
     status: int
     body: bytes
     elapsed_milliseconds: int
-
-
-def parse_url(text: str, *, field: str | None = None) -> Destination:
-    """Read an http or https URL strictly. Raises UrlMalformed, naming `field`.
-
-    Refused are more than 512 characters, anything but visible ASCII, user names and passwords,
-    port 0, and hosts that are neither a name nor an address in its one usual form (`0177.1`,
-    `2130706433` and the like). A fragment is dropped.
-    """
-    try:
-        parts = _split_url(text)
-        host = _read_host(parts)
-        port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
-    except (ValueError, KeyError):
-        raise UrlMalformed(field=field, length=URL_LENGTH_MAX) from None
-    if port == 0:
-        raise UrlMalformed(field=field, length=URL_LENGTH_MAX)
-    query = f"?{parts.query}" if parts.query else ""
-    return Destination(parts.scheme, host, port, (parts.path or "/") + query)
-
-
-def is_internal(address: Address) -> bool:
-    """Judge an address: true unless it is an ordinary one of the public Internet."""
-    if isinstance(address, IPv4Address):
-        return any(address in network for network in _INTERNAL_V4)
-    return address not in _GLOBAL_V6 or any(address in network for network in _INTERNAL_V6)
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
@@ -164,11 +90,12 @@ class Outgoing:
         Raises UrlMalformed, AddressRefused, and Unreachable with a `reason` among its facts.
         """
         destination = parse_url(url)
+        form = _Form(body, content_type, timeout_seconds)
         began = perf_counter_ns()
         try:
             async with asyncio.timeout(timeout_seconds):
                 addresses = await self._find_addresses(destination)
-                status, answer = await self._post(destination, addresses, body, content_type)
+                status, answer = await self._post(destination, addresses, form)
         except (TimeoutError, httpx.TimeoutException):
             raise Unreachable(host=destination.host, reason="timeout") from None
         except (httpx.HTTPError, OSError, UnicodeError) as error:
@@ -206,23 +133,20 @@ class Outgoing:
         )
 
     async def _post(
-        self,
-        destination: Destination,
-        addresses: Sequence[Address],
-        body: bytes,
-        content_type: str,
+        self, destination: Destination, addresses: Sequence[Address], form: "_Form"
     ) -> tuple[int, bytes]:
         """Post to the first address that can be connected to: nothing was sent to the others."""
-        *others, last = addresses
+        *others, last = addresses[:ADDRESSES_TRIED_MAX]
+        connect_seconds = form.timeout_seconds / (len(others) + 1)
         for address in others:
             try:
-                return await self._post_to(address, destination, body, content_type)
-            except httpx.ConnectError:
+                return await self._post_to(address, destination, form, connect_seconds)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
                 continue
-        return await self._post_to(last, destination, body, content_type)
+        return await self._post_to(last, destination, form, connect_seconds)
 
     async def _post_to(
-        self, address: Address, destination: Destination, body: bytes, content_type: str
+        self, address: Address, destination: Destination, form: "_Form", connect_seconds: float
     ) -> tuple[int, bytes]:
         request = self._client.build_request(
             "POST",
@@ -232,16 +156,16 @@ class Outgoing:
                 port=destination.port,
                 raw_path=destination.target.encode(),
             ),
-            content=body,
+            content=form.body,
             headers={
                 "Host": destination.host_header,
                 "User-Agent": "xinghan",
                 "Accept": "*/*",
                 "Accept-Encoding": "identity",
-                "Content-Type": content_type,
+                "Content-Type": form.content_type,
                 "Connection": "close",
             },
-            timeout=None,  # the whole exchange has one deadline
+            timeout=httpx.Timeout(None, connect=connect_seconds),  # the whole has one deadline
             extensions={"sni_hostname": destination.host},
         )
         reply = await self._client.send(request, stream=True)
@@ -251,6 +175,13 @@ class Outgoing:
             await reply.aclose()
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    body: bytes
+    content_type: str
+    timeout_seconds: float
+
+
 async def _read_beginning(reply: httpx.Response) -> bytes:
     beginning = bytearray()
     async for piece in reply.aiter_raw():
@@ -258,33 +189,6 @@ async def _read_beginning(reply: httpx.Response) -> bytes:
         if len(beginning) >= BODY_BYTES_MAX:
             break
     return bytes(beginning[:BODY_BYTES_MAX])
-
-
-def _split_url(text: str) -> SplitResult:
-    if len(text) > URL_LENGTH_MAX or not _VISIBLE_ASCII.fullmatch(text):
-        raise ValueError("not visible ASCII of that length")
-    parts = urlsplit(text)
-    if parts.scheme not in _DEFAULT_PORTS or "@" in parts.netloc or parts.netloc.endswith(":"):
-        raise ValueError("another scheme, a user name, or an empty port")
-    return parts
-
-
-def _read_host(parts: SplitResult) -> str:
-    """Give the host in lower case; an address must be written as the standard library would."""
-    host = parts.hostname or ""
-    if "[" in parts.netloc:
-        return str(IPv6Address(_without_zone(host)))
-    if _NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]):
-        return str(IPv4Address(host))
-    if len(host) > 253 or not _HOST_NAME.fullmatch(host):
-        raise ValueError("no host name")
-    return host
-
-
-def _without_zone(host: str) -> str:
-    if "%" in host:
-        raise ValueError("a zone means something on one machine only")
-    return host
 
 
 def _read_allow(allow: Sequence[str]) -> tuple[tuple[Network, ...], frozenset[str]]:
@@ -299,7 +203,7 @@ def _read_allow(allow: Sequence[str]) -> tuple[tuple[Network, ...], frozenset[st
 
 
 def _allowed_host(entry: str) -> str:
-    if not _HOST_NAME.fullmatch(entry.lower()):
+    if not is_host_name(entry.lower()):
         raise ValueError(f"{entry!r} is neither a network nor a host name")
     return entry.lower()
 

@@ -19,6 +19,7 @@ from xinghan.kit.ids import AccountId, PostingId
 BUCKETS: Final = 64
 ACCOUNT_MAX: Final = 2**63 - 1
 AMOUNT_MAX_MINOR: Final = 10**15
+TURNOVER_MAX_MINOR: Final = 4 * 10**18  # all that one account's row is ever debited or credited
 LEGS_MAX: Final = 100
 METADATA_MAX_BYTES: Final = 4096
 

@@ -17,7 +17,9 @@ _CURRENCY_MASK: Final = 1023 << 8
 
 def account_number(sequence: int, currency_numeric: int, bucket: int | None) -> AccountId:
     """Make an account's number; bucket None makes a striped account."""
-    return AccountId(sequence << 18 | currency_numeric << 8 | (STRIPED if bucket is None else bucket))
+    return AccountId(
+        sequence << 18 | currency_numeric << 8 | (STRIPED if bucket is None else bucket)
+    )
 
 
 def is_striped(account: AccountId) -> bool:

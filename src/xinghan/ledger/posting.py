@@ -6,39 +6,40 @@ who wait at the same time into one commit (group commit).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-from xinghan.kit.db import (
-    Connection,
-    ConnectionLost,
-    Database,
-    DeadlockDetected,
-    SerializationFailure,
-    UniqueViolation,
-    constraint_of,
-)
+from xinghan.kit.commit import commit
+from xinghan.kit.db import Connection, Database
 from xinghan.kit.group import Group
 from xinghan.kit.ids import AccountId
 from xinghan.ledger import store
-from xinghan.ledger.model import BUCKETS, Capture, Hold, Outcome, Post, Release, Request, Result, Reverse
+from xinghan.ledger.model import (
+    Capture,
+    Hold,
+    Outcome,
+    Post,
+    Release,
+    Request,
+    Result,
+    Reverse,
+)
 from xinghan.ledger.numbers import home_bucket
 from xinghan.ledger.rules import Books, judge_batch, touched, well_formed
 
 Linked: TypeAlias = tuple[Request, ...]
 
-ATTEMPTS_MAX: Final = 10
-RECONNECT_SECONDS: Final = 0.2
+# A repeated id that another transaction commits meanwhile is seen only when it violates one of these.
+RACES: Final = frozenset({"posting_pkey", "posting_reversed_once"})
 _BEFORE_ANY_CLOCK: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 async def post_in(connection: Connection, groups: Sequence[Linked]) -> list[list[Result]]:
     """Post groups of requests inside the caller's transaction: one result per request, in order.
 
-    A group's requests stand or fall together; groups do not disturb each other. Raises
-    SerializationFailure, DeadlockDetected or UniqueViolation when the transaction has to be run again.
+    A group's requests stand or fall together; groups do not disturb each other. Run the transaction
+    by `kit.commit.commit` with `RACES`: it may have to be run again.
     """
     readable = [group for group in groups if all(well_formed(request) for request in group)]
     judged = iter(await _post_readable(connection, readable))
@@ -54,16 +55,50 @@ async def _post_readable(connection: Connection, groups: Sequence[Linked]) -> li
     placed = [[(_bucket_of(request), request) for request in group] for group in groups]
     books = await _read(connection, placed)
     results = judge_batch(books, placed)
+    if await _overtaken(connection, books, placed, results):
+        books = await _read(connection, placed)
+        results = judge_batch(books, placed)
     if not books.rows:
         return results
     written_at = await store.write(connection, books.rows)
     return [
         [
-            result._replace(created_at=written_at) if result.created_at is None and result.done else result
+            result._replace(created_at=written_at)
+            if result.created_at is None and result.done
+            else result
             for result in group
         ]
         for group in results
     ]
+
+
+async def _overtaken(
+    connection: Connection,
+    books: Books,
+    placed: Sequence[Sequence[tuple[int, Request]]],
+    results: Sequence[Sequence[Result]],
+) -> bool:
+    """Whether a refused request was posted by another transaction while this one waited for its locks.
+
+    The accounts were then read after it, but the journal before: spent money would look like none.
+    """
+    refused = [
+        item
+        for group, answers in zip(placed, results, strict=True)
+        for item, result in zip(group, answers, strict=True)
+        if not result.done and (item[0], item[1].id) not in books.written
+    ]
+    if not refused:
+        return False
+    return await store.fetch_any_standing(
+        connection,
+        [(bucket, request.id) for bucket, request in refused],
+        [
+            (bucket, request.posting)
+            for bucket, request in refused
+            if isinstance(request, Reverse) and not books.is_reversed(bucket, request.posting)
+        ],
+    )
 
 
 def _refuse_malformed(group: Linked) -> list[Result]:
@@ -71,13 +106,6 @@ def _refuse_malformed(group: Linked) -> list[Result]:
         Result(Outcome.LINKED_FAILED if well_formed(request) else Outcome.MALFORMED, request.id, 0)
         for request in group
     ]
-
-
-def must_run_again(error: Exception) -> bool:
-    """Whether a transaction that posted failed only because another one moved in between."""
-    if isinstance(error, UniqueViolation):
-        return constraint_of(error) in {"posting_pkey", "posting_reversed_once"}
-    return isinstance(error, SerializationFailure | DeadlockDetected)
 
 
 class Ledger:
@@ -100,19 +128,9 @@ class Ledger:
         return [group[0] for group in await self._commit([(request,) for request in requests])]
 
     async def _commit(self, groups: Sequence[Linked]) -> list[list[Result]]:
-        """Run a batch until it is known to be committed; a repeat after a lost connection answers `EXISTS`."""
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            try:
-                async with self._database.transaction() as connection:
-                    return await post_in(connection, groups)
-            except ConnectionLost:
-                if attempt == ATTEMPTS_MAX:
-                    raise
-                await asyncio.sleep(RECONNECT_SECONDS * attempt)
-            except (SerializationFailure, DeadlockDetected, UniqueViolation) as error:
-                if attempt == ATTEMPTS_MAX or not must_run_again(error):
-                    raise
-        raise AssertionError  # pragma: no cover (the last attempt returns or raises)
+        return await commit(
+            self._database, lambda connection: post_in(connection, groups), races=RACES
+        )
 
 
 def _bucket_of(request: Request) -> int:
@@ -137,7 +155,9 @@ async def _read(connection: Connection, placed: Sequence[Sequence[tuple[int, Req
     return books
 
 
-async def _read_referred(connection: Connection, special: Sequence[tuple[int, Request]], books: Books) -> None:
+async def _read_referred(
+    connection: Connection, special: Sequence[tuple[int, Request]], books: Books
+) -> None:
     """Read what captures, releases and reversals refer to, and the holds that stand under repeated ids."""
     holds = sorted({(bucket, r.hold) for bucket, r in special if isinstance(r, Capture | Release)})
     if holds:
@@ -147,7 +167,9 @@ async def _read_referred(connection: Connection, special: Sequence[tuple[int, Re
         books.written.update(await store.fetch_written(connection, originals))
 
 
-def _account_rows(books: Books, requests: Sequence[tuple[int, Request]]) -> set[tuple[int, AccountId]]:
+def _account_rows(
+    books: Books, requests: Sequence[tuple[int, Request]]
+) -> set[tuple[int, AccountId]]:
     rows: set[tuple[int, AccountId]] = set()
     for bucket, request in requests:
         rows.update(touched(books, bucket, request))

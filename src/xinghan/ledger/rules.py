@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TypeAlias
+from datetime import MAXYEAR, MINYEAR, datetime
+from decimal import Decimal
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -21,6 +22,7 @@ from xinghan.ledger.model import (
     BUCKETS,
     LEGS_MAX,
     METADATA_MAX_BYTES,
+    TURNOVER_MAX_MINOR,
     Capture,
     Hold,
     Kind,
@@ -84,11 +86,19 @@ class Counters:
             return Outcome.CLOSED
         if self.debits_refused:
             return Outcome.FROZEN
+        return self.limit_debit(amount)
+
+    def limit_debit(self, amount: int) -> Outcome | None:
+        """Say which bound a debit or hold of `amount` would break; None: none."""
+        if self.debits_posted + self.debits_pending + amount > TURNOVER_MAX_MINOR:
+            return Outcome.CEILING_EXCEEDED
         if self.debit_normal:
             after = self.debits_posted - self.credits_posted + self.debits_pending + amount
-            return Outcome.CEILING_EXCEEDED if self.ceiling is not None and after > self.ceiling else None
+            exceeded = self.ceiling is not None and after > self.ceiling
+            return Outcome.CEILING_EXCEEDED if exceeded else None
         after = self.credits_posted - self.debits_posted - self.debits_pending - amount
-        return Outcome.INSUFFICIENT_FUNDS if self.floor is not None and after < self.floor else None
+        lacking = self.floor is not None and after < self.floor
+        return Outcome.INSUFFICIENT_FUNDS if lacking else None
 
     def refuse_credit(self, amount: int) -> Outcome | None:
         """Say why the account may not be credited by `amount`; None: it may."""
@@ -96,19 +106,39 @@ class Counters:
             return Outcome.CLOSED
         if self.credits_refused:
             return Outcome.FROZEN
+        return self.limit_credit(amount)
+
+    def limit_credit(self, amount: int) -> Outcome | None:
+        """Say which bound a credit of `amount`, now or after a hold, would break; None: none."""
+        if self.credits_posted + self.credits_pending + amount > TURNOVER_MAX_MINOR:
+            return Outcome.CEILING_EXCEEDED
         if self.debit_normal:
             after = self.debits_posted - self.credits_posted - self.credits_pending - amount
-            return Outcome.INSUFFICIENT_FUNDS if self.floor is not None and after < self.floor else None
+            lacking = self.floor is not None and after < self.floor
+            return Outcome.INSUFFICIENT_FUNDS if lacking else None
         after = self.credits_posted - self.debits_posted + self.credits_pending + amount
-        return Outcome.CEILING_EXCEEDED if self.ceiling is not None and after > self.ceiling else None
+        exceeded = self.ceiling is not None and after > self.ceiling
+        return Outcome.CEILING_EXCEEDED if exceeded else None
 
     def snapshot(self) -> tuple[int, int, int, int, int]:
         """Remember the counters, for undoing."""
-        return (self.debits_posted, self.credits_posted, self.debits_pending, self.credits_pending, self.version)
+        return (
+            self.debits_posted,
+            self.credits_posted,
+            self.debits_pending,
+            self.credits_pending,
+            self.version,
+        )
 
     def restore(self, snapshot: tuple[int, int, int, int, int]) -> None:
         """Go back to what `snapshot` remembered."""
-        (self.debits_posted, self.credits_posted, self.debits_pending, self.credits_pending, self.version) = snapshot
+        (
+            self.debits_posted,
+            self.credits_posted,
+            self.debits_pending,
+            self.credits_pending,
+            self.version,
+        ) = snapshot
 
 
 # One row for the journal, in the order of the arrays of `ledger.write_v1`.
@@ -183,36 +213,71 @@ class Books:
     judged: dict[tuple[int, UUID], tuple[Request, Result]] = field(default_factory=dict)
     reversed: set[tuple[int, UUID]] = field(default_factory=set)
 
+    def is_reversed(self, bucket: int, posting: UUID) -> bool:
+        """Whether a posting has been reversed, before or in this batch."""
+        before = self.written.get((bucket, posting))
+        return (before is not None and before.reversed) or (bucket, posting) in self.reversed
+
 
 def well_formed(request: Request) -> bool:
     """Whether a request can be read at all; what cannot would fail its neighbours in the database."""
-    if type(request.id) is not UUID and not isinstance(request.id, UUID):
+    if not isinstance(request.id, UUID):
         return False
     if isinstance(request, Post | Hold):
-        if not all(_leg_well_formed(leg) for leg in request.legs):
+        if type(request.legs) is not tuple or not all(map(_leg_well_formed, request.legs)):
             return False
-    elif not (type(request.bucket) is int and 0 <= request.bucket < BUCKETS):
+    elif not _reference_well_formed(request):
         return False
-    if isinstance(request, Capture | Release):
-        amount = request.amount_minor
-        whole = type(amount) is int or (amount is None and isinstance(request, Release))
-        if not whole or not (type(request.leg) is int and 0 <= request.leg < LEGS_MAX):
-            return False
-    return all(
-        instant is None or (isinstance(instant, datetime) and instant.tzinfo is not None)
-        for instant in (getattr(request, "event_at", None), getattr(request, "expires_at", None))
-    ) and _metadata_well_formed(getattr(request, "metadata", None))
+    if isinstance(request, Hold) and not _instant_well_formed(request.expires_at):
+        return False
+    if isinstance(request, Release):
+        return True
+    return _instant_well_formed(request.event_at) and (
+        isinstance(request, Capture) or _metadata_well_formed(request.metadata)
+    )
 
 
 def _leg_well_formed(leg: Leg) -> bool:
     return (
-        type(leg.amount_minor) is int
+        type(leg) is Leg
+        and type(leg.amount_minor) is int
         and type(leg.debit) is int
         and type(leg.credit) is int
         and 0 < leg.debit <= ACCOUNT_MAX
         and 0 < leg.credit <= ACCOUNT_MAX
-        and (leg.debit_bucket is None or 0 <= leg.debit_bucket < BUCKETS)
-        and (leg.credit_bucket is None or 0 <= leg.credit_bucket < BUCKETS)
+        and (leg.debit_bucket is None or _bucket_well_formed(leg.debit_bucket))
+        and (leg.credit_bucket is None or _bucket_well_formed(leg.credit_bucket))
+    )
+
+
+def _reference_well_formed(request: Capture | Release | Reverse) -> bool:
+    if not _bucket_well_formed(request.bucket):
+        return False
+    if isinstance(request, Reverse):
+        return _is_uuid(request.posting)
+    amount = request.amount_minor
+    return (
+        _is_uuid(request.hold)
+        and (type(amount) is int or (amount is None and isinstance(request, Release)))
+        and type(request.leg) is int
+        and 0 <= request.leg < LEGS_MAX
+    )
+
+
+def _is_uuid(value: object) -> bool:
+    return isinstance(value, UUID)
+
+
+def _bucket_well_formed(bucket: object) -> bool:
+    return type(bucket) is int and 0 <= bucket < BUCKETS
+
+
+def _instant_well_formed(instant: object) -> bool:
+    # The first and last year may lie outside of the calendar in another time zone.
+    return instant is None or (
+        isinstance(instant, datetime)
+        and instant.utcoffset() is not None
+        and MINYEAR < instant.year < MAXYEAR
     )
 
 
@@ -221,20 +286,25 @@ def _metadata_well_formed(metadata: Mapping[str, object] | None) -> bool:
         return True
     try:
         text = msgspec.json.encode(metadata)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         return False
     # PostgreSQL's JSONB cannot hold the null character.
-    return len(text) <= METADATA_MAX_BYTES and b"\\u0000" not in text
+    return text[:1] == b"{" and len(text) <= METADATA_MAX_BYTES and b"\\u0000" not in text
 
 
-def judge_batch(books: Books, groups: Sequence[Sequence[tuple[int, Request]]]) -> list[list[Result]]:
+def judge_batch(
+    books: Books, groups: Sequence[Sequence[tuple[int, Request]]]
+) -> list[list[Result]]:
     """Judge groups of (bucket, request) in order; the requests of one group stand or fall together."""
     return [
-        [judge_alone(books, *group[0])] if len(group) == 1 else judge_linked(books, group) for group in groups
+        [judge_alone(books, *group[0])] if len(group) == 1 else judge_linked(books, group)
+        for group in groups
     ]
 
 
-def judge_alone(books: Books, bucket: int, request: Request, linked_to: UUID | None = None) -> Result:
+def judge_alone(
+    books: Books, bucket: int, request: Request, linked_to: UUID | None = None
+) -> Result:
     """Judge one request by itself and, if it is accepted, add its rows."""
     key = (bucket, request.id)
     if (before := books.written.get(key)) is not None:
@@ -266,14 +336,16 @@ def judge_linked(books: Books, group: Sequence[tuple[int, Request]]) -> list[Res
             undo.back()
             del books.rows[rows_before:]
             if not old[0]:
-                for key in keys[:place]:
-                    del books.judged[key]
+                for key in keys[:place]:  # an id may stand twice in a group
+                    books.judged.pop(key, None)
             return _fail_linked(group, place, result.outcome)
         results.append(result)
     return results
 
 
-def _fail_linked(group: Sequence[tuple[int, Request]], place: int, outcome: Outcome) -> list[Result]:
+def _fail_linked(
+    group: Sequence[tuple[int, Request]], place: int, outcome: Outcome
+) -> list[Result]:
     return [
         Result(outcome if here == place else Outcome.LINKED_FAILED, request.id, bucket)
         for here, (bucket, request) in enumerate(group)
@@ -448,6 +520,9 @@ def _move(
     if not same_currency(leg.debit, leg.credit):
         return Outcome.CURRENCY_MISMATCH
     refusal = debit.refuse_debit(amount) or credit.refuse_credit(amount)
+    if refusal is Outcome.FROZEN and leg.debit == leg.credit:
+        # Between the stripes of one account nothing enters or leaves it.
+        refusal = debit.limit_debit(amount) or credit.limit_credit(amount)
     if refusal is not None:
         return refusal
     if kind is Kind.HOLD:
@@ -509,7 +584,9 @@ def _record(  # noqa: PLR0913 (one row of the journal has these columns)
             kind,
             leg,
             None if debit.bucket == bucket or debit.bucket == debit.account & 255 else debit.bucket,
-            None if credit.bucket == bucket or credit.bucket == credit.account & 255 else credit.bucket,
+            None
+            if credit.bucket == bucket or credit.bucket == credit.account & 255
+            else credit.bucket,
             debit_held or None,
             credit_held or None,
             refers_to,
@@ -617,12 +694,15 @@ def _accept_reversal(books: Books, bucket: int, request: Reverse, linked_to: UUI
     original = _original(books, bucket, request.posting)
     if original is None:
         return Result(Outcome.POSTING_NOT_FOUND, request.id, bucket)
-    kind, original_legs, reversed_before = original
+    kind, original_legs = original
     if kind is not Kind.POST:
         return Result(Outcome.NOT_REVERSIBLE, request.id, bucket)
-    if reversed_before or (bucket, request.posting) in books.reversed:
+    if books.is_reversed(bucket, request.posting):
         return Result(Outcome.ALREADY_REVERSED, request.id, bucket)
-    legs = [Leg(leg.credit, leg.debit, leg.amount_minor, leg.credit_bucket, leg.debit_bucket) for leg in original_legs]
+    legs = [
+        Leg(leg.credit, leg.debit, leg.amount_minor, leg.credit_bucket, leg.debit_bucket)
+        for leg in original_legs
+    ]
     moved = _move_several(books, bucket, request, Kind.REVERSAL, legs, linked_to)
     if isinstance(moved, Outcome):
         return Result(moved, request.id, bucket)
@@ -630,16 +710,16 @@ def _accept_reversal(books: Books, bucket: int, request: Reverse, linked_to: UUI
     return Result(Outcome.POSTED, request.id, bucket, moved)
 
 
-def _original(books: Books, bucket: int, posting: UUID) -> tuple[Kind, tuple[Leg, ...], bool] | None:
+def _original(books: Books, bucket: int, posting: UUID) -> tuple[Kind, tuple[Leg, ...]] | None:
     """Find what a reversal names, in the journal or earlier in this batch."""
     if (written := books.written.get((bucket, posting))) is not None:
-        return written.kind, written.legs, written.reversed
+        return written.kind, written.legs
     twin = books.judged.get((bucket, posting))
     if twin is None:
         return None
     if isinstance(twin[0], Post):
-        return Kind.POST, twin[0].legs, False
-    return Kind.HOLD, (), False
+        return Kind.POST, twin[0].legs
+    return Kind.HOLD, ()
 
 
 def _repeat_in_batch(request: Request, twin: Request, result: Result) -> Result:
@@ -660,17 +740,24 @@ def _same_content(bucket: int, request: Request, before: Written) -> bool:
             return (
                 before.kind is Kind.POST
                 and _same_legs(bucket, request.legs, before.legs)
-                and (request.event_at, request.metadata) == (before.event_at, before.metadata)
+                and request.event_at == before.event_at
+                and _same_metadata(request.metadata, before.metadata)
             )
         case Hold():
             return (
                 before.kind is Kind.HOLD
                 and _same_legs(bucket, request.legs, before.legs)
-                and (request.event_at, request.metadata, request.expires_at)
-                == (before.event_at, before.metadata, before.expires_at)
+                and (request.event_at, request.expires_at) == (before.event_at, before.expires_at)
+                and _same_metadata(request.metadata, before.metadata)
             )
         case Capture():
-            wanted = (Kind.CAPTURE, request.hold, (request.leg,), request.amount_minor, request.event_at)
+            wanted = (
+                Kind.CAPTURE,
+                request.hold,
+                (request.leg,),
+                request.amount_minor,
+                request.event_at,
+            )
             return wanted == (
                 before.kind,
                 before.refers_to,
@@ -680,7 +767,11 @@ def _same_content(bucket: int, request: Request, before: Written) -> bool:
             )
         case Release():
             kind = Kind.EXPIRY if request.expiry else Kind.RELEASE
-            amount = before.legs[0].amount_minor if request.amount_minor is None else request.amount_minor
+            amount = (
+                before.legs[0].amount_minor
+                if request.amount_minor is None
+                else request.amount_minor
+            )
             return (kind, request.hold, (request.leg,), amount) == (
                 before.kind,
                 before.refers_to,
@@ -688,12 +779,12 @@ def _same_content(bucket: int, request: Request, before: Written) -> bool:
                 before.legs[0].amount_minor,
             )
         case Reverse():
-            return (Kind.REVERSAL, request.posting, request.event_at, request.metadata) == (
+            wanted_reversal = (Kind.REVERSAL, request.posting, request.event_at)
+            return wanted_reversal == (
                 before.kind,
                 before.refers_to,
                 before.event_at,
-                before.metadata,
-            )
+            ) and _same_metadata(request.metadata, before.metadata)
 
 
 def _same_legs(bucket: int, asked: Sequence[Leg], stored: Sequence[Leg]) -> bool:
@@ -704,3 +795,17 @@ def _same_legs(bucket: int, asked: Sequence[Leg], stored: Sequence[Leg]) -> bool
         and leg_keys(one, bucket) == leg_keys(other, bucket)
         for one, other in zip(asked, stored, strict=True)
     )
+
+
+def _same_metadata(asked: Mapping[str, object] | None, stored: Mapping[str, object] | None) -> bool:
+    return asked == stored or (
+        asked is not None and stored is not None and _as_stored(asked) == _as_stored(stored)
+    )
+
+
+def _as_stored(metadata: Mapping[str, object]) -> object:
+    """Read metadata as the database gives it back: tuples are lists, and 1e23 is a whole number."""
+    return _decode_exactly.decode(msgspec.json.encode(metadata))
+
+
+_decode_exactly: Final = msgspec.json.Decoder(float_hook=Decimal)

@@ -65,6 +65,16 @@ FETCH_WRITTEN: Final = """
     ORDER BY p.bucket, p.id, p.leg
 """
 
+FETCH_ANY_STANDING: Final = """
+    SELECT EXISTS (
+        SELECT FROM unnest($1::smallint [], $2::uuid []) AS u (bucket, id)
+        JOIN ledger.posting AS p ON p.bucket = u.bucket AND p.id = u.id
+    ) OR EXISTS (
+        SELECT FROM unnest($3::smallint [], $4::uuid []) AS u (bucket, id)
+        JOIN ledger.posting AS r ON r.bucket = u.bucket AND r.refers_to = u.id AND r.kind = 6
+    )
+"""
+
 FETCH_NOW: Final = "SELECT clock_timestamp()"
 
 WRITE: Final = """
@@ -75,7 +85,9 @@ WRITE: Final = """
 
 
 async def lock_accounts(
-    connection: Connection, rows: Iterable[tuple[int, AccountId]], postings: Sequence[tuple[int, UUID]]
+    connection: Connection,
+    rows: Iterable[tuple[int, AccountId]],
+    postings: Sequence[tuple[int, UUID]],
 ) -> tuple[dict[int, Counters], set[tuple[int, UUID]]]:
     """Lock account rows (bucket, account) in order; tell which of the postings (bucket, id) stand already."""
     wanted = sorted(rows)
@@ -88,10 +100,29 @@ async def lock_accounts(
     )
     accounts: dict[int, Counters] = {}
     standing: set[tuple[int, UUID]] = set()
-    for bucket, account, flags, floor, ceiling, debits, credits_, held_out, held_in, version, posting in found:
+    for (
+        bucket,
+        account,
+        flags,
+        floor,
+        ceiling,
+        debits,
+        credits_,
+        held_out,
+        held_in,
+        version,
+        posting,
+    ) in found:
         if posting is None:
             accounts[row_key(account, bucket)] = Counters(
-                account, bucket, flags, floor, ceiling, (debits, credits_), (held_out, held_in), version
+                account,
+                bucket,
+                flags,
+                floor,
+                ceiling,
+                (debits, credits_),
+                (held_out, held_in),
+                version,
             )
         else:
             standing.add((bucket, posting))
@@ -102,7 +133,9 @@ async def lock_holds(
     connection: Connection, holds: Sequence[tuple[int, UUID]]
 ) -> dict[tuple[int, UUID, int], OpenHold]:
     """Lock the legs of holds (bucket, id)."""
-    rows = await connection.fetch(LOCK_HOLDS, [bucket for bucket, _ in holds], [hold for _, hold in holds])
+    rows = await connection.fetch(
+        LOCK_HOLDS, [bucket for bucket, _ in holds], [hold for _, hold in holds]
+    )
     return {
         (row["bucket"], row["id"], row["leg"]): OpenHold(
             row["debit_bucket"],
@@ -142,6 +175,22 @@ async def fetch_written(
             row["reversed"],
         )
     return found
+
+
+async def fetch_any_standing(
+    connection: Connection,
+    postings: Sequence[tuple[int, UUID]],
+    reversible: Sequence[tuple[int, UUID]],
+) -> bool:
+    """Whether one of `postings` (bucket, id) stands by now, or one of `reversible` is reversed."""
+    standing: bool = await connection.fetchval(
+        FETCH_ANY_STANDING,
+        [bucket for bucket, _ in postings],
+        [posting for _, posting in postings],
+        [bucket for bucket, _ in reversible],
+        [posting for _, posting in reversible],
+    )
+    return standing
 
 
 async def fetch_now(connection: Connection) -> datetime:

@@ -118,14 +118,15 @@ class EmbeddedPostgres:
         if not layout.cluster.exists():
             create_cluster(layout, account, programs)
         check_version(layout.cluster)
-        self._write_settings(account)
-        launch(layout, account, programs)
+        socket_directory = layout.socket_directory(account)
+        self._write_settings(account, socket_directory)
+        launch(layout, account, programs, socket_directory)
 
-    def _write_settings(self, account: Account) -> None:
+    def _write_settings(self, account: Account, socket_directory: Path) -> None:
         file = self._layout.cluster / "xinghan.conf"
         text = settings_text(
             _choose_port(file),
-            self._layout.socket_directory(account),
+            socket_directory,
             with_lz4=supports_lz4(),
             overrides=self._overrides,
         )

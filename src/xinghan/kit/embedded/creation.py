@@ -9,7 +9,12 @@ from pathlib import Path
 
 from xinghan.kit.embedded.account import Account
 from xinghan.kit.embedded.binaries import POSTGRES_MAJOR
-from xinghan.kit.embedded.configuration import HOST_BASED_AUTHENTICATION, INCLUDES
+from xinghan.kit.embedded.configuration import (
+    HOST_BASED_AUTHENTICATION,
+    INCLUDES,
+    OPERATOR_FILE,
+    OPERATOR_TEXT,
+)
 from xinghan.kit.embedded.layout import Layout
 from xinghan.kit.embedded.postmaster import WORKING_DIRECTORY
 from xinghan.kit.startup import DataFromNewerVersion, DataUnusable
@@ -44,6 +49,9 @@ def create_cluster(layout: Layout, account: Account, programs: Path) -> None:
     with (unfinished / "postgresql.conf").open("a") as configuration:
         configuration.write(INCLUDES)
     (unfinished / "pg_hba.conf").write_text(HOST_BASED_AUTHENTICATION)
+    operator_file = unfinished / OPERATOR_FILE
+    operator_file.write_text(OPERATOR_TEXT)
+    account.take(operator_file)
     unfinished.rename(layout.cluster)
 
 

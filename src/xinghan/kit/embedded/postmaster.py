@@ -93,19 +93,20 @@ def serves(pid: int, cluster: Path) -> bool:
         return False
 
 
-def launch(layout: Layout, account: Account, programs: Path) -> Postmaster:
+def launch(layout: Layout, account: Account, programs: Path, socket_directory: Path) -> Postmaster:
     """Start the server and wait until it answers, crash recovery included.
 
-    Raises DataUnusable with the end of the server's log.
+    Only for a cluster without a live server. Raises DataUnusable with what the server said.
     """
     deadline = time.monotonic() + RETRY_SECONDS_MAX
     while True:
-        (layout.cluster / "postmaster.pid").unlink(missing_ok=True)
+        _remove_leftovers(layout.cluster, socket_directory)
         with _open_log(layout.log) as log:
+            said_before_bytes = layout.log.stat().st_size
             pid = _spawn(layout.cluster, account, programs, log)
-            if found := wait_until_ready(layout.cluster, pid):
-                return found
-            said = _tail(layout.log, log)
+        if found := wait_until_ready(layout.cluster, pid):
+            return found
+        said = _said_since(layout.log, said_before_bytes)
         if time.monotonic() > deadline or not PASSING_TROUBLES.search(said):
             raise _did_not_start(layout.log, said)
         time.sleep(RETRY_SECONDS)
@@ -122,6 +123,14 @@ def wait_until_ready(cluster: Path, pid: int) -> Postmaster | None:
             return None
         time.sleep(POLL_SECONDS)
     return None
+
+
+def _remove_leftovers(cluster: Path, socket_directory: Path) -> None:
+    # PostgreSQL believes a lock file as long as some process has its number, also a dead one that
+    # nobody has buried, as happens in containers.
+    (cluster / "postmaster.pid").unlink(missing_ok=True)
+    for path in socket_directory.glob(".s.PGSQL.*"):
+        path.unlink(missing_ok=True)
 
 
 def _spawn(cluster: Path, account: Account, programs: Path, log: BinaryIO) -> int:
@@ -158,13 +167,11 @@ def _open_log(path: Path) -> BinaryIO:
         if path.stat().st_size > LOG_BYTES_MAX:
             path.replace(path.with_suffix(".log.1"))
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    log = os.fdopen(descriptor, "ab")
-    log.seek(0, os.SEEK_END)
-    return log
+    return os.fdopen(descriptor, "ab")
 
 
-def _tail(path: Path, log: BinaryIO) -> str:
-    start = max(log.tell(), path.stat().st_size - LOG_TAIL_BYTES)
+def _said_since(path: Path, before_bytes: int) -> str:
+    start = max(before_bytes, path.stat().st_size - LOG_TAIL_BYTES)
     return path.read_bytes()[start:].decode(errors="replace").strip()
 
 

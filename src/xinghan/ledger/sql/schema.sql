@@ -29,8 +29,8 @@ CREATE TABLE ledger.account (
     CONSTRAINT account_counters_bounded CHECK (
         debits_posted BETWEEN 0 AND 4000000000000000000
         AND credits_posted BETWEEN 0 AND 4000000000000000000
-        AND debits_pending BETWEEN 0 AND 1000000000000000000
-        AND credits_pending BETWEEN 0 AND 1000000000000000000
+        AND debits_pending BETWEEN 0 AND 4000000000000000000
+        AND credits_pending BETWEEN 0 AND 4000000000000000000
         AND version >= 0
     ),
     CONSTRAINT account_available_above_floor CHECK (
@@ -137,3 +137,9 @@ CREATE TABLE ledger.hold (
 ) WITH (fillfactor = 70);
 
 CREATE INDEX hold_expiring ON ledger.hold (expires_at, bucket) WHERE captured + released < amount;
+
+-- The application adds to the journal and moves counters; it takes nothing away.
+GRANT USAGE ON SCHEMA ledger TO xinghan_app;
+GRANT USAGE ON SEQUENCE ledger.account_sequence TO xinghan_app;
+GRANT SELECT, INSERT ON ledger.posting, ledger.entry, ledger.account_change TO xinghan_app;
+GRANT SELECT, INSERT, UPDATE ON ledger.account, ledger.hold TO xinghan_app;

@@ -1,0 +1,2 @@
+CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON identity.audit
+FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change();
