@@ -7,6 +7,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 NODE_SDK := tests/sdk/node
+COMMUNITY_SDK := tests/sdk/python-alipay-sdk.txt
 HAS_NODE := $(shell node -e 'process.exit(+(parseInt(process.versions.node) < 18))' 2>/dev/null && echo yes)
 
 help:
@@ -50,9 +51,12 @@ LOCK_OPTIONS := --universal --generate-hashes --no-header --no-annotate --no-emi
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
-.venv/.ready: pyproject.toml requirements.lock requirements-node.lock | .venv/bin/uv
+# Two SDKs on PyPI share the package name `alipay`; the second lives in a folder of its own.
+.venv/.ready: pyproject.toml requirements.lock requirements-node.lock $(COMMUNITY_SDK) | .venv/bin/uv
 	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --require-hashes \
+		--target .venv/share/python-alipay-sdk -r $(COMMUNITY_SDK)
 	$(if $(HAS_NODE),,VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements-node.lock)
 	@touch $@
 

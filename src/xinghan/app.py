@@ -1,27 +1,22 @@
 """The web application: settings → database → doors."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from xinghan.identity import SERVING_APPLICATION
 from xinghan.kit.db import ConnectionLost, Database
-from xinghan.kit.parent import die_with_parent, leave_terminal_group
+from xinghan.kit.parent import follow_parent
 from xinghan.kit.settings import Settings
-
-SERVER_PID_VARIABLE: Final = "XINGHAN_SERVER_PID"
 
 
 def create_app() -> Starlette:
     """Make the application in a serving process, from the settings in its environment."""
-    if server_pid := os.environ.get(SERVER_PID_VARIABLE):
-        die_with_parent(int(server_pid))
-        leave_terminal_group()
+    follow_parent()
     return build_app(Settings.read())
 
 
@@ -33,7 +28,9 @@ def build_app(settings: Settings) -> Starlette:
         if settings.database_url is None:
             raise ValueError("the application needs settings.database_url")
         app.state.settings = settings
-        app.state.database = await Database.open(settings.database_url)
+        app.state.database = await Database.open(
+            settings.database_url, application_name=SERVING_APPLICATION
+        )
         try:
             yield
         finally:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from databases import kill_postmaster, postmaster
 from xinghan.kit import db, migrate
 from xinghan.kit.embedded import EmbeddedPostgres
 from xinghan.kit.embedded.postmaster import Postmaster
@@ -83,8 +84,8 @@ def wait_until_healthy(port: int) -> None:
     pytest.fail("the platform did not come back")
 
 
-def postmaster(data: Path) -> Postmaster | None:
-    return Postmaster.find(data / "postgres" / "cluster")
+def runs_embedded(data: Path) -> bool:
+    return Postmaster.find(data / "postgres" / "cluster") is not None
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -94,13 +95,13 @@ def test_it_serves_once_ready_and_stops_with_its_database(
     process = start()
     wait_until_ready(process, port)
     assert health(port) == (200, {"status": "ok"})
-    assert postmaster(tmp_path / ".xinghan") is not None
+    assert runs_embedded(tmp_path / ".xinghan")
     process.send_signal(stop)
     stdout, stderr = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 0
     assert stdout == "", "the ready line is all there is on stdout"
     assert "Traceback" not in stderr
-    assert postmaster(tmp_path / ".xinghan") is None
+    assert not runs_embedded(tmp_path / ".xinghan")
     with pytest.raises(ConnectionRefusedError):
         health(port)
 
@@ -117,13 +118,9 @@ def test_after_a_kill_the_same_port_serves_again_at_once(start: Start, port: int
 
 def test_a_killed_database_is_brought_back(start: Start, port: int, tmp_path: Path) -> None:
     wait_until_ready(start(), port)
-    killed = postmaster(tmp_path / ".xinghan")
-    assert killed is not None
-    os.kill(killed.pid, signal.SIGKILL)
+    killed = kill_postmaster(tmp_path / ".xinghan")
     wait_until_healthy(port)
-    found = postmaster(tmp_path / ".xinghan")
-    assert found is not None
-    assert found.pid != killed.pid
+    assert postmaster(tmp_path / ".xinghan").pid != killed
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(
@@ -197,7 +194,7 @@ def test_a_typed_directory_wins_over_a_server_in_the_environment(
 ) -> None:
     process = start("--data", ".xinghan", XINGHAN_DATABASE_URL="postgresql://nowhere.invalid/x")
     wait_until_ready(process, port)
-    assert postmaster(tmp_path / ".xinghan") is not None
+    assert runs_embedded(tmp_path / ".xinghan")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["up", "--help"]])

@@ -5,7 +5,8 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from xinghan.gateway.model import AppCredentials, HttpRequest
+from xinghan.gateway.model import HttpRequest
+from xinghan.identity import AppCredentials
 from xinghan.kit import signing
 from xinghan.kit.signing import SignType
 

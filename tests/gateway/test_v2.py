@@ -13,15 +13,10 @@ from gateway.conftest import FORM, Signed
 from xinghan.gateway import v2
 from xinghan.gateway.envelope import in_process, success
 from xinghan.gateway.errors import business_failed
-from xinghan.gateway.model import (
-    AppCredentials,
-    Call,
-    CertificateSerials,
-    FindApp,
-    HttpAnswer,
-    HttpRequest,
-)
+from xinghan.gateway.model import Call, FindApp, HttpAnswer, HttpRequest
+from xinghan.identity import AppCredentials
 from xinghan.kit import signing
+from xinghan.kit.certificates import CertificateSerials
 from xinghan.kit.signing import SignType
 
 METHODS = frozenset({"alipay.trade.precreate", "alipay.trade.pay"})

@@ -11,8 +11,10 @@ from structlog.testing import capture_logs
 
 from xinghan.gateway import v3
 from xinghan.gateway.envelope import in_process, success
-from xinghan.gateway.model import AppCredentials, Call, CertificateSerials, HttpAnswer, HttpRequest
+from xinghan.gateway.model import Call, HttpAnswer, HttpRequest
+from xinghan.identity import AppCredentials
 from xinghan.kit import signing
+from xinghan.kit.certificates import CertificateSerials
 from xinghan.kit.signing import SignType
 
 METHODS = frozenset({"alipay.trade.pay", "alipay.trade.fastpay.refund.query"})

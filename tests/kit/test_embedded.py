@@ -2,21 +2,19 @@
 
 import os
 import shutil
-import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
 
+from databases import kill_postmaster, postmaster
 from xinghan.kit import db
 from xinghan.kit.embedded import EmbeddedPostgres
 from xinghan.kit.embedded.configuration import MIB, shared_buffers_bytes
-from xinghan.kit.embedded.postmaster import Postmaster
 from xinghan.kit.startup import DataFromNewerVersion, DataUnusable
 
 SMALL = {"shared_buffers": "32MB", "max_wal_size": "64MB", "min_wal_size": "32MB"}
@@ -47,21 +45,6 @@ def _stop_whatever_runs(data: Path) -> None:
     if left.is_running():
         left.start()
         left.stop()
-
-
-def postmaster(data: Path) -> Postmaster:
-    found = Postmaster.find(data / "postgres" / "cluster")
-    assert found is not None
-    return found
-
-
-def kill_postmaster(data: Path) -> int:
-    """Kill the server and wait until the kernel has done it; give the number it had."""
-    pid = postmaster(data).pid
-    os.kill(pid, signal.SIGKILL)
-    while Postmaster.find(data / "postgres" / "cluster"):
-        time.sleep(0.01)
-    return pid
 
 
 def user(data: Path) -> subprocess.Popen[str]:
@@ -200,8 +183,8 @@ def test_a_stale_file_that_names_a_living_stranger_is_not_believed(data: Path) -
 def test_an_unfinished_creation_is_begun_anew(data: Path) -> None:
     with EmbeddedPostgres(data, overrides=SMALL):
         pass
-    cluster, unfinished = (data / "postgres" / name for name in ("cluster", "cluster.unfinished"))
-    cluster.rename(unfinished)
+    unfinished = data / "postgres" / "cluster.unfinished-abcd"
+    (data / "postgres" / "cluster").rename(unfinished)
     with EmbeddedPostgres(data, overrides=SMALL) as embedded:
         assert embedded.is_running()
     assert not unfinished.exists()

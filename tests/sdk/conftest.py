@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from sdk.drivers import SdkApp
-from xinghan.gateway import certificates as pki
-from xinghan.gateway.model import CertificateSerials
+from xinghan.kit import certificates as pki
 from xinghan.kit import signing
+from xinghan.kit.certificates import CertificateSerials
 
 HERE = Path(__file__).parent
 HTTP_PORT = 80

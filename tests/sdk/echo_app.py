@@ -17,7 +17,9 @@ from starlette.routing import Route
 from xinghan.gateway import v2, v3
 from xinghan.gateway.envelope import in_process, success
 from xinghan.gateway.errors import business_failed
-from xinghan.gateway.model import AppCredentials, Call, CertificateSerials, HttpAnswer, HttpRequest
+from xinghan.gateway.model import Call, HttpAnswer, HttpRequest
+from xinghan.identity import AppCredentials
+from xinghan.kit.certificates import CertificateSerials
 from xinghan.kit.signing import load_aes_key, load_private_key, load_public_key
 
 METHODS = frozenset(

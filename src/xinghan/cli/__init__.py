@@ -5,6 +5,8 @@ from typing import Final
 
 import typer
 
+from xinghan.cli import bench, sandbox
+from xinghan.cli.demo import demo
 from xinghan.cli.up import up
 from xinghan.kit.startup import StartupError
 
@@ -18,6 +20,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(up)
+app.command()(demo)
+app.add_typer(bench.app, name="bench")
+app.add_typer(sandbox.app, name="sandbox")
 
 
 @app.callback()

@@ -13,10 +13,12 @@ from granian import Granian
 from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 
-from xinghan.app import SERVER_PID_VARIABLE
-from xinghan.cli.platform import DatabaseUrlOption, DataOption, locate, read_settings
+from xinghan import identity
+from xinghan.cli.platform import DatabaseUrlOption, DataOption, Located, locate, read_settings
 from xinghan.cli.port import check_port_is_free
 from xinghan.cli.watch import announce_when_ready, keep_running
+from xinghan.kit import db
+from xinghan.kit.parent import announce_parent
 from xinghan.kit.settings import Settings
 
 APPLICATION: Final = "xinghan.app:create_app"
@@ -57,7 +59,7 @@ def serve(settings: Settings) -> None:
     """
     check_port_is_free(settings.host, settings.port)
     with locate(settings) as located:
-        asyncio.run(located.migrate())
+        asyncio.run(_prepare(located))
         with keep_running(located.embedded), announce_when_ready(settings):
             _serve_by_workers(located.settings)
 
@@ -78,9 +80,22 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+async def _prepare(located: Located) -> None:
+    """Migrate, check that the master keys are here, and leave the address for other commands."""
+    await located.migrate()
+    connection = await db.connect(
+        located.url, role=db.APPLICATION_ROLE, application_name="xinghan up"
+    )
+    try:
+        await identity.open_vault(connection, located.settings)
+        await identity.record_platform_address(connection, located.settings.public_url)
+    finally:
+        await connection.close()
+
+
 def _serve_by_workers(settings: Settings) -> None:
     os.environ.update(settings.environment())
-    os.environ[SERVER_PID_VARIABLE] = str(os.getpid())
+    announce_parent()
     # A forked worker would inherit this process's threads' locks and its place among the users of
     # the embedded database.
     multiprocessing.set_start_method("spawn", force=True)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import structlog
 
 from xinghan.gateway.errors import GatewayError, invalid, missing, result_unknown
-from xinghan.gateway.model import AppCredentials, Call, FindApp, MethodHandler
+from xinghan.gateway.model import Call, FindApp, MethodHandler
+from xinghan.identity import AppCredentials
 from xinghan.kit.signing import SignType
 
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -6,7 +6,8 @@ from decimal import Decimal
 import msgspec
 
 from xinghan.gateway.errors import GatewayError, invalid, invalid_parameter
-from xinghan.gateway.model import CONTENT_DEPTH_MAX, AppCredentials, JsonObject
+from xinghan.gateway.model import CONTENT_DEPTH_MAX, JsonObject
+from xinghan.identity import AppCredentials
 from xinghan.kit.signing import DecryptionError, decrypt_aes
 
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)

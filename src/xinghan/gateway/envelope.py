@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import msgspec
 
 from xinghan.gateway.errors import CODE_IN_PROCESS, CODE_SUCCESS, MESSAGES, GatewayError
-from xinghan.gateway.model import AppCredentials, HttpAnswer, JsonObject, Reply
+from xinghan.gateway.model import HttpAnswer, JsonObject, Reply
+from xinghan.identity import AppCredentials
 from xinghan.kit.signing import encrypt_aes, sign_async
 
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"')

@@ -1,11 +1,10 @@
 """What passes between the wire and the methods: requests, apps' keys, calls and answers."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from dataclasses import dataclass
 
 from xinghan.gateway.errors import GatewayError
+from xinghan.identity import AppCredentials
 from xinghan.kit.signing import SignType
 
 ERROR_NODE = "error_response"
@@ -56,32 +55,6 @@ class UploadedFile:
     file_name: str
     content_type: str
     content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateSerials:
-    """The SNs (see `certificates.certificate_sn`) that an app in certificate mode works with."""
-
-    app: str
-    platform: str
-    root: str
-
-
-@dataclass(frozen=True, slots=True)
-class AppCredentials:
-    """What the gateway needs to trust an app and to be trusted by it.
-
-    `public_keys` are the app's, several while it changes its key. `platform_private_key` signs
-    what this app receives. `aes_key` holds the raw bytes. With `certificates` the app works in
-    certificate mode, and each request has to name them.
-    """
-
-    app_id: str
-    public_keys: tuple[RSAPublicKey, ...]
-    platform_private_key: RSAPrivateKey = field(repr=False)
-    sign_types: frozenset[SignType] = frozenset(SignType)
-    aes_key: bytes | None = field(default=None, repr=False)
-    certificates: CertificateSerials | None = None
 
 
 @dataclass(frozen=True, slots=True)

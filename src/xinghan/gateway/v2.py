@@ -23,7 +23,6 @@ from xinghan.gateway.errors import GatewayError, invalid, invalid_parameter, mis
 from xinghan.gateway.forms import Parameters, read_parameters
 from xinghan.gateway.model import (
     ERROR_NODE,
-    AppCredentials,
     Call,
     FindApp,
     HttpAnswer,
@@ -33,6 +32,7 @@ from xinghan.gateway.model import (
     Refusal,
     Reply,
 )
+from xinghan.identity import AppCredentials
 from xinghan.kit.signing import SignType, verify
 
 _REQUIRED = (

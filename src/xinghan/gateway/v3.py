@@ -24,7 +24,6 @@ from xinghan.gateway.errors import (
 )
 from xinghan.gateway.forms import check_size, read_parameters
 from xinghan.gateway.model import (
-    AppCredentials,
     Call,
     FindApp,
     HttpAnswer,
@@ -34,6 +33,7 @@ from xinghan.gateway.model import (
     UploadedFile,
 )
 from xinghan.gateway.multipart import is_multipart, read_multipart
+from xinghan.identity import AppCredentials
 from xinghan.kit.signing import SignType, encrypt_aes, sign_async, verify
 
 _SCHEME = "ALIPAY-SHA256withRSA"

@@ -1,13 +1,13 @@
 """What a name and a number may be."""
 
 import unicodedata
-from datetime import datetime
+from typing import Final
 
 from xinghan.identity.model import BUCKETS, NAME_CHARACTERS_MAX, NameMalformed
-from xinghan.kit.vault import Vault
 from xinghan.kit.numbering import SequenceNumbers, app_numbers, user_numbers
+from xinghan.kit.vault import Vault
 
-DEVICE_NUMBERS_PER_BUCKET = 10**10 // BUCKETS
+DEVICE_NUMBERS_PER_BUCKET: Final = 10**10 // BUCKETS
 
 # Some scripts and emoji need the two joiners inside a name; every other unseen character only
 # serves to make one name look like another.
@@ -41,8 +41,3 @@ def numbers_of_apps(vault: Vault) -> SequenceNumbers:
 def bucket_of_number(number: int) -> int:
     """Tell in which bucket a person or a device of this number lives."""
     return number % BUCKETS
-
-
-def is_valid_at(valid_from: datetime, retired_at: datetime | None, now: datetime) -> bool:
-    """Tell whether a key may be used at an instant."""
-    return valid_from <= now and (retired_at is None or now < retired_at)

@@ -18,7 +18,7 @@ from asyncpg.pool import PoolConnectionProxy
 from xinghan.kit.startup import DatabaseUnreachable, DataUnusable
 
 APPLICATION_ROLE: Final = "xinghan_app"
-CONNECT_SECONDS_MAX: Final = 10.0
+CONNECT_SECONDS_MAX: Final = 5.0
 RETRY_SECONDS: Final = 0.1
 
 Row: TypeAlias = asyncpg.Record

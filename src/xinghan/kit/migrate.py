@@ -50,8 +50,8 @@ async def migrate(url: str, *, application_url: str | None = None) -> list[int]:
     """Bring a database to this version's schema; give the numbers that were applied now.
 
     `application_url` is how the application will connect, where that is another role. Raises
-    DataFromNewerVersion before changing anything, DataUnusable when an applied file has changed,
-    DatabaseUnreachable.
+    DataFromNewerVersion before changing anything, DataUnusable when an applied file has changed or
+    a new one fails, DatabaseUnreachable.
     """
     connection = await db.connect(url, application_name="xinghan migrate")
     try:
@@ -77,13 +77,17 @@ def shipped(directory: Path | None = None) -> list[Migration]:
 
 
 def schema_files() -> list[Path]:
-    """Give the rooms' schema files in the order in which they build a database."""
-    candidates = [
-        _package() / room / "sql" / name
-        for room in ROOMS
-        for name in ("schema.sql", "functions.sql")
-    ]
-    return [path for path in candidates if path.exists()]
+    """Give the rooms' schema files in the order in which they build a database.
+
+    In a room: `schema.sql`, `functions.sql`, then any others by name.
+    """
+    found: list[Path] = []
+    for room in ROOMS:
+        directory = _package() / room / "sql"
+        first = [directory / name for name in ("schema.sql", "functions.sql")]
+        others = sorted(set(directory.glob("*.sql")) - set(first))
+        found += [path for path in (*first, *others) if path.exists()]
+    return found
 
 
 async def prepare_role(connection: db.Connection, *members: str) -> None:
@@ -112,7 +116,12 @@ async def _apply_missing(connection: db.Connection, known: list[Migration]) -> l
 
 async def _apply(connection: db.Connection, migration: Migration) -> None:
     async with connection.transaction():
-        await connection.execute(migration.statements)
+        try:
+            await connection.execute(migration.statements)
+        except db.InsufficientPrivilege:
+            raise
+        except db.DatabaseError as error:
+            raise _failed(migration, error) from error
         await connection.execute(
             "INSERT INTO public.xinghan_migration (number, name, sha256) VALUES ($1, $2, $3)",
             migration.number,
@@ -155,6 +164,14 @@ async def _may_act_as(connection: db.Connection, member: str, role: str) -> bool
         "SELECT pg_has_role($1::name, $2::name, $3::text)", member, role, privilege
     )
     return bool(answer)
+
+
+def _failed(migration: Migration, error: BaseException) -> DataUnusable:
+    name = f"{migration.number:04}_{migration.name}"
+    return DataUnusable(
+        f"Migration {name} failed, and nothing of it was kept: {error}",
+        f"迁移 {name} 失败，其内容均未保留：{error}",
+    )
 
 
 def _not_permitted(url: str, error: BaseException) -> DataUnusable:

@@ -7,6 +7,19 @@ import sys
 from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
+PARENT_VARIABLE: Final = "XINGHAN_SERVER_PID"
+
+
+def announce_parent() -> None:
+    """Tell child processes, through their environment, whose children they are."""
+    os.environ[PARENT_VARIABLE] = str(os.getpid())
+
+
+def follow_parent() -> None:
+    """Tie this process to the parent that its environment names; do nothing where none does."""
+    if parent_pid := os.environ.get(PARENT_VARIABLE):
+        die_with_parent(int(parent_pid))
+        leave_terminal_group()
 
 
 def die_with_parent(parent_pid: int) -> None:

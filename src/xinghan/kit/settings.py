@@ -53,6 +53,12 @@ class Settings(BaseSettings):
         description="The same database as a role that may change the schema, when the role in"
         " `XINGHAN_DATABASE_URL` may not.",
     )
+    master_keys: str | None = Field(
+        default=None,
+        repr=False,
+        description="Master keys that seal secrets, `1:<base64 of 32 bytes>,2:<...>`, where they"
+        " are not to lie in the data directory. Keep every key for ever.",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=1, le=65535, description="TCP port to listen on.")
     public_url: str = Field(
@@ -88,12 +94,15 @@ class Settings(BaseSettings):
     def _make_absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
-    @field_validator("database_url", "migration_database_url", mode="before")
+    @field_validator("database_url", "migration_database_url", "master_keys", mode="before")
+    @classmethod
+    def _empty_means_none(cls, value: str | None) -> str | None:
+        return value or None
+
+    @field_validator("database_url", "migration_database_url")
     @classmethod
     def _check_url(cls, value: str | None) -> str | None:
-        if not value:
-            return None
-        if urlsplit(value).scheme not in {"postgresql", "postgres"}:
+        if value and urlsplit(value).scheme not in {"postgresql", "postgres"}:
             raise ValueError("must begin with postgresql://")
         return value
 

@@ -13,7 +13,7 @@ from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
-from xinghan.kit.errors import Conflict, NotFound, Refused
+from xinghan.kit.errors import Conflict, Invalid, NotFound, Refused
 from xinghan.kit.ids import AccountId, PostingId
 
 BUCKETS: Final = 64
@@ -224,3 +224,34 @@ class AccountClosed(Conflict):
     """A closed account stays as it is."""
 
     code = "account_closed"
+
+
+class AccountBeyondLimit(Refused):
+    """The account does not keep the asked limit now, so it cannot be set."""
+
+    code = "account_beyond_limit"
+
+
+class InsufficientFunds(Refused):
+    """All stripes of the account together have too little."""
+
+    code = "insufficient_funds"
+    sub_code = "ACQ.SELLER_BALANCE_NOT_ENOUGH"
+
+
+class PostingNotFound(NotFound):
+    """No posting of this bucket has this id."""
+
+    code = "posting_not_found"
+
+
+class CursorMalformed(Invalid):
+    """The text is not the cursor of this list."""
+
+    code = "cursor_malformed"
+
+
+class ExchangeMalformed(Invalid):
+    """The accounts, amounts or rate of an exchange do not fit together."""
+
+    code = "exchange_malformed"

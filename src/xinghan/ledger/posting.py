@@ -7,11 +7,20 @@ who wait at the same time into one commit (group commit).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from xinghan.kit.commit import commit
-from xinghan.kit.db import Connection, Database
+from xinghan.kit.db import (
+    CheckViolation,
+    Connection,
+    ConnectionLost,
+    Database,
+    DeadlockDetected,
+    SerializationFailure,
+    UniqueViolation,
+)
 from xinghan.kit.group import Group
 from xinghan.kit.ids import AccountId
 from xinghan.ledger import store
@@ -34,15 +43,28 @@ Linked: TypeAlias = tuple[Request, ...]
 RACES: Final = frozenset({"posting_pkey", "posting_reversed_once"})
 _BEFORE_ANY_CLOCK: Final = datetime(1, 1, 1, tzinfo=UTC)
 
+# Why a batch that was judged without locks may fail: again with locks it waits its turn. A CHECK fails
+# when a limit was set, or a hold was captured, between the reading and the writing.
+OVERTAKEN: Final = (
+    CheckViolation,
+    ConnectionLost,
+    DeadlockDetected,
+    SerializationFailure,
+    UniqueViolation,
+)
 
-async def post_in(connection: Connection, groups: Sequence[Linked]) -> list[list[Result]]:
+
+async def post_in(
+    connection: Connection, groups: Sequence[Linked], *, lock: bool = True
+) -> list[list[Result]]:
     """Post groups of requests inside the caller's transaction: one result per request, in order.
 
     A group's requests stand or fall together; groups do not disturb each other. Run the transaction
-    by `kit.commit.commit` with `RACES`: it may have to be run again.
+    by `kit.commit.commit` with `RACES`: it may have to be run again. Without `lock` nothing is locked
+    while the batch is judged, and the write fails with SerializationFailure if an account moved.
     """
     readable = [group for group in groups if all(well_formed(request) for request in group)]
-    judged = iter(await _post_readable(connection, readable))
+    judged = iter(await _post_readable(connection, readable, lock=lock))
     if len(readable) == len(groups):
         return list(judged)
     return [
@@ -51,12 +73,14 @@ async def post_in(connection: Connection, groups: Sequence[Linked]) -> list[list
     ]
 
 
-async def _post_readable(connection: Connection, groups: Sequence[Linked]) -> list[list[Result]]:
+async def _post_readable(
+    connection: Connection, groups: Sequence[Linked], *, lock: bool
+) -> list[list[Result]]:
     placed = [[(_bucket_of(request), request) for request in group] for group in groups]
-    books = await _read(connection, placed)
+    books = await _read(connection, placed, lock=lock)
     results = judge_batch(books, placed)
     if await _overtaken(connection, books, placed, results):
-        books = await _read(connection, placed)
+        books = await _read(connection, placed, lock=lock)
         results = judge_batch(books, placed)
     if not books.rows:
         return results
@@ -113,7 +137,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._group: Group[Linked, list[Result]] = Group(self._commit)
+        self._group: Group[Linked, list[Result]] = Group(self._commit_gathered)
 
     async def post(self, request: Request) -> Result:
         """Post one request, sharing the commit with whoever posts at the same time."""
@@ -125,9 +149,21 @@ class Ledger:
 
     async def post_batch(self, requests: Iterable[Request]) -> list[Result]:
         """Post independent requests in one commit: one result for each, a refused one disturbs no other."""
-        return [group[0] for group in await self._commit([(request,) for request in requests])]
+        return [
+            group[0]
+            for group in await self._commit([(request,) for request in requests], lock=False)
+        ]
 
-    async def _commit(self, groups: Sequence[Linked]) -> list[list[Result]]:
+    async def _commit_gathered(self, groups: Sequence[Linked]) -> list[list[Result]]:
+        """Lock when many come at once: two batches are then under way, and they may meet in an account."""
+        return await self._commit(groups, lock=len(groups) > 1)
+
+    async def _commit(self, groups: Sequence[Linked], *, lock: bool) -> list[list[Result]]:
+        """Without `lock` try in two round trips first; whoever was overtaken goes again with locks."""
+        if not lock:
+            with suppress(*OVERTAKEN):
+                async with self._database.acquire() as connection:
+                    return await post_in(connection, groups, lock=False)
         return await commit(
             self._database, lambda connection: post_in(connection, groups), races=RACES
         )
@@ -137,7 +173,9 @@ def _bucket_of(request: Request) -> int:
     return home_bucket(request) if isinstance(request, Post | Hold) else request.bucket
 
 
-async def _read(connection: Connection, placed: Sequence[Sequence[tuple[int, Request]]]) -> Books:
+async def _read(
+    connection: Connection, placed: Sequence[Sequence[tuple[int, Request]]], *, lock: bool
+) -> Books:
     """Read and lock everything that the batch may touch: holds first, then accounts, each in order."""
     books = Books(_BEFORE_ANY_CLOCK, {})
     requests = [item for group in placed for item in group]
@@ -145,8 +183,8 @@ async def _read(connection: Connection, placed: Sequence[Sequence[tuple[int, Req
     if special:
         await _read_referred(connection, special, books)
     rows = _account_rows(books, requests)
-    books.accounts, standing = await store.lock_accounts(
-        connection, rows, [(bucket, request.id) for bucket, request in requests]
+    books.accounts, standing = await store.read_accounts(
+        connection, rows, [(bucket, request.id) for bucket, request in requests], lock=lock
     )
     if standing:
         books.written.update(await store.fetch_written(connection, sorted(standing)))

@@ -6,7 +6,7 @@ leaves them as they were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, MINYEAR, datetime
 from decimal import Decimal
@@ -187,13 +187,20 @@ class OpenHold:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One posting of the journal, as it stands: for comparing a repeated request, and for reversing."""
+    """One posting of the journal, as it stands: to be read, compared with a repetition, or reversed.
 
+    `refers_to` is the hold or posting that it captures, releases or reverses; `linked_to` the first
+    posting of the group with which it stood or fell. The balances in `movements` are those after it.
+    """
+
+    bucket: int
+    id: UUID
     kind: Kind
     legs: tuple[Leg, ...]
     leg_numbers: tuple[int, ...]
     movements: tuple[Movement, ...]
     refers_to: UUID | None
+    linked_to: UUID | None
     event_at: datetime | None
     expires_at: datetime | None
     metadata: Mapping[str, object] | None
@@ -233,7 +240,7 @@ def well_formed(request: Request) -> bool:
     if isinstance(request, Release):
         return True
     return _instant_well_formed(request.event_at) and (
-        isinstance(request, Capture) or _metadata_well_formed(request.metadata)
+        isinstance(request, Capture) or metadata_well_formed(request.metadata)
     )
 
 
@@ -281,7 +288,7 @@ def _instant_well_formed(instant: object) -> bool:
     )
 
 
-def _metadata_well_formed(metadata: Mapping[str, object] | None) -> bool:
+def metadata_well_formed(metadata: Mapping[str, object] | None) -> bool:
     if metadata is None:
         return True
     try:
@@ -391,6 +398,11 @@ def touched(books: Books, bucket: int, request: Request) -> list[tuple[int, Acco
         legs = original[1] if original else ()
     else:
         legs = request.legs
+    return touched_by_legs(legs, bucket)
+
+
+def touched_by_legs(legs: Iterable[Leg], bucket: int) -> list[tuple[int, AccountId]]:
+    """Give the account rows (bucket, account) of the legs of a posting in `bucket`: debit, credit, …"""
     return [
         side
         for leg in legs

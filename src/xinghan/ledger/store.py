@@ -16,24 +16,28 @@ from xinghan.ledger.rules import Counters, JournalRow, OpenHold, Written
 # One statement for two questions, because a round trip costs more than both answers. A repeated id
 # that is committed while this waits for a lock is not seen here: the write then violates the key,
 # and the batch is run again (ledger/posting.py).
-LOCK_ACCOUNTS: Final = """
+_ACCOUNTS_AND_REPEATS = """
     SELECT bucket, id, flags, floor_minor, ceiling_minor,
-        debits_posted, credits_posted, debits_pending, credits_pending, version, NULL::uuid AS posting
+        debits_posted, credits_posted, debits_pending, credits_pending, version,
+        NULL::uuid AS posting
     FROM (
         SELECT a.bucket, a.id, a.floor_minor, a.ceiling_minor,
-            a.debit_normal::integer | a.debits_refused::integer << 1 | a.credits_refused::integer << 2
-                | a.closed::integer << 3 AS flags,
+            a.debit_normal::integer + a.debits_refused::integer * 2
+                + a.credits_refused::integer * 4 + a.closed::integer * 8 AS flags,
             a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending, a.version
         FROM unnest($1::smallint [], $2::bigint []) AS u (bucket, id)
         JOIN ledger.account AS a ON a.bucket = u.bucket AND a.id = u.id
-        ORDER BY a.bucket, a.id
-        FOR NO KEY UPDATE OF a
-    ) AS locked
+        {lock}
+    ) AS found
     UNION ALL
     SELECT p.bucket, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, p.id
     FROM unnest($3::smallint [], $4::uuid []) AS u (bucket, id)
     JOIN ledger.posting AS p ON p.bucket = u.bucket AND p.id = u.id
 """
+READ_ACCOUNTS: Final = _ACCOUNTS_AND_REPEATS.format(lock="")
+LOCK_ACCOUNTS: Final = _ACCOUNTS_AND_REPEATS.format(
+    lock="ORDER BY a.bucket, a.id FOR NO KEY UPDATE OF a"
+)
 
 LOCK_HOLDS: Final = """
     SELECT h.bucket, h.id, h.leg, h.debit_bucket, h.debit_account, h.credit_bucket, h.credit_account,
@@ -46,7 +50,7 @@ LOCK_HOLDS: Final = """
 
 FETCH_WRITTEN: Final = """
     SELECT p.bucket, p.id, p.leg, p.kind, p.debit_bucket, p.debit_account, p.credit_bucket, p.credit_account,
-        p.amount, p.refers_to, p.event_at, p.metadata, p.created_at, h.expires_at,
+        p.amount, p.refers_to, p.linked_to, p.event_at, p.metadata, p.created_at, h.expires_at,
         d.balance_after AS debit_balance, d.held_after AS debit_held, da.debit_normal AS debit_is_debit_normal,
         c.balance_after AS credit_balance, c.held_after AS credit_held, ca.debit_normal AS credit_is_debit_normal,
         EXISTS (
@@ -84,15 +88,20 @@ WRITE: Final = """
 """
 
 
-async def lock_accounts(
+async def read_accounts(
     connection: Connection,
     rows: Iterable[tuple[int, AccountId]],
     postings: Sequence[tuple[int, UUID]],
+    *,
+    lock: bool,
 ) -> tuple[dict[int, Counters], set[tuple[int, UUID]]]:
-    """Lock account rows (bucket, account) in order; tell which of the postings (bucket, id) stand already."""
+    """Read account rows (bucket, account); tell which of the postings (bucket, id) stand already.
+
+    With `lock` the rows are locked, in the order of their keys.
+    """
     wanted = sorted(rows)
     found = await connection.fetch(
-        LOCK_ACCOUNTS,
+        LOCK_ACCOUNTS if lock else READ_ACCOUNTS,
         [bucket for bucket, _ in wanted],
         [account for _, account in wanted],
         [bucket for bucket, _ in postings],
@@ -163,11 +172,14 @@ async def fetch_written(
         key = (row["bucket"], row["id"])
         before = found.get(key)
         found[key] = Written(
+            row["bucket"],
+            row["id"],
             Kind(row["kind"]),
             (*(before.legs if before else ()), _leg(row)),
             (*(before.leg_numbers if before else ()), row["leg"]),
             (*(before.movements if before else ()), _movement(row)),
             row["refers_to"],
+            row["linked_to"],
             row["event_at"],
             row["expires_at"],
             row["metadata"],

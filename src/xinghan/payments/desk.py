@@ -51,9 +51,7 @@ class Payments:
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
         self.clock = clock
-        self._orders = self._gather(
-            lambda c, orders, now: make_orders(c, orders, orders[0].app_id, now)
-        )
+        self._orders = self._gather(make_orders)
         self._payments = self._gather(pay_orders)
         self._refunds = self._gather(refund_trades)
         self._closings = self._gather(close_trades)

@@ -41,6 +41,7 @@ class EventKind(StrEnum):
     CLOSED = "closed"
     EXPIRED = "expired"
     FINISHED = "finished"
+    RESENT = "resent"
 
 
 @dataclass(frozen=True, slots=True)

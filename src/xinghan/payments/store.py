@@ -146,13 +146,13 @@ async def lock_trades(connection: Connection, trades: Iterable[TradeId]) -> dict
     rows = await connection.fetch(
         LOCK_TRADES, [bucket for bucket, _ in wanted], [trade for _, trade in wanted]
     )
-    return {row["id"]: _trade(row) for row in rows}
+    return {row["id"]: read_trade(row) for row in rows}
 
 
 async def fetch_trade(connection: Connection, trade: TradeId) -> Trade | None:
     """Fetch one trade by its id."""
     row = await connection.fetchrow(FETCH_TRADE, bucket_of_trade(trade), trade)
-    return _trade(row) if row else None
+    return read_trade(row) if row else None
 
 
 async def fetch_trade_by_number(
@@ -160,7 +160,7 @@ async def fetch_trade_by_number(
 ) -> Trade | None:
     """Fetch one trade by its merchant's number."""
     row = await connection.fetchrow(FETCH_TRADE_BY_NUMBER, bucket, merchant, out_trade_no)
-    return _trade(row) if row else None
+    return read_trade(row) if row else None
 
 
 async def fetch_refunds(
@@ -234,7 +234,8 @@ async def write(connection: Connection, changes: Changes) -> None:
     )
 
 
-def _trade(row: Row) -> Trade:
+def read_trade(row: Row) -> Trade:
+    """Read a row of TRADE_COLUMNS."""
     values = dict(row)
     values["state"] = TradeState(values["state"])
     values["fee_rounding"] = Rounding(values["fee_rounding"])

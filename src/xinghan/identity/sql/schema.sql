@@ -102,29 +102,29 @@ CREATE TABLE identity.app_key (
 
 -- The platform's own root, which issues the certificates of apps in certificate mode.
 CREATE TABLE identity.certificate_authority (
-    only boolean NOT NULL DEFAULT true CHECK (only),
+    singleton boolean NOT NULL DEFAULT true CHECK (singleton),
     id uuid NOT NULL,
     certificate_pem text NOT NULL,
     private_key_sealed bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (only)
+    PRIMARY KEY (singleton)
 );
 
 -- Which master keys this database was sealed with (a keyed hash of nothing), and where they lay.
 CREATE TABLE identity.master_key (
-    only boolean NOT NULL DEFAULT true CHECK (only),
+    singleton boolean NOT NULL DEFAULT true CHECK (singleton),
     fingerprint bytea NOT NULL,
     directory text,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (only)
+    PRIMARY KEY (singleton)
 );
 
 -- Where the platform was last told to serve, for commands that run beside it.
 CREATE TABLE identity.platform_address (
-    only boolean NOT NULL DEFAULT true CHECK (only),
+    singleton boolean NOT NULL DEFAULT true CHECK (singleton),
     public_url text NOT NULL,
     since timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (only)
+    PRIMARY KEY (singleton)
 );
 
 -- Who did what that needed a right to do it.
@@ -140,7 +140,31 @@ CREATE TABLE identity.audit (
 
 CREATE INDEX audit_of_subject ON identity.audit (subject, id);
 
+-- The operator's token, of which only the SHA-256 is kept; a new one retires the one before.
+CREATE TABLE identity.operator_token (
+    id uuid NOT NULL,
+    token_hash bytea NOT NULL CHECK (octet_length(token_hash) = 32),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    retired_at timestamptz,
+    PRIMARY KEY (id),
+    CONSTRAINT operator_token_once UNIQUE (token_hash)
+);
+
+CREATE UNIQUE INDEX operator_token_active ON identity.operator_token ((true)) WHERE retired_at IS NULL;
+
+-- Somebody who signed in to the operator's pages with that token.
+CREATE TABLE identity.operator_session (
+    id uuid NOT NULL,
+    token uuid NOT NULL REFERENCES identity.operator_token (id),
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    PRIMARY KEY (id)
+);
+
 GRANT USAGE ON SCHEMA identity TO xinghan_app;
 GRANT USAGE ON SEQUENCE identity.user_sequence, identity.app_sequence TO xinghan_app;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA identity TO xinghan_app;
 GRANT UPDATE ON identity.platform_address TO xinghan_app;
+GRANT UPDATE (retired_at) ON identity.operator_token TO xinghan_app;
+GRANT UPDATE (ended_at) ON identity.operator_session TO xinghan_app;

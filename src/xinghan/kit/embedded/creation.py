@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import mkdtemp
 
 from xinghan.kit.embedded.account import Account
 from xinghan.kit.embedded.binaries import POSTGRES_MAJOR
@@ -21,15 +22,17 @@ from xinghan.kit.startup import DataFromNewerVersion, DataUnusable
 
 OWNER = "xinghan"
 DATABASE = "xinghan"
+UNFINISHED = "cluster.unfinished-"
 # PostgreSQL's own collation: the same order of text on every machine, whatever its C library.
 ENCODING = ("-E", "UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 
 def create_cluster(layout: Layout, account: Account, programs: Path) -> None:
     """Initialise the cluster with its owner, the owner's password and an empty database."""
-    unfinished = layout.unfinished_cluster
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(mode=0o700)
+    # A name of its own, because a creation that was interrupted may still be writing its last.
+    for abandoned in layout.home.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    unfinished = Path(mkdtemp(prefix=UNFINISHED, dir=layout.home))
     account.take(unfinished)
     directory = str(unfinished) if account.can_enter(unfinished) else WORKING_DIRECTORY
     create = [

@@ -47,10 +47,6 @@ class Layout:
         return self.home / "cluster"
 
     @property
-    def unfinished_cluster(self) -> Path:
-        return self.home / "cluster.unfinished"
-
-    @property
     def lock(self) -> Path:
         return self.home / "lock"
 

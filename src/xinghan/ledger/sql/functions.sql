@@ -11,7 +11,8 @@ CREATE FUNCTION ledger.write_v1(
 ) RETURNS timestamptz
 LANGUAGE plpgsql AS $$
 DECLARE
-    -- The accounts are locked already, so that per account time never runs against the version.
+    -- No later than the rows are locked and no earlier than they were read, so that per account time
+    -- never runs against the version.
     v_now CONSTANT timestamptz := clock_timestamp();
     v_transaction CONSTANT bigint := pg_current_xact_id()::text::bigint;
     v_accounts bigint;
@@ -36,6 +37,8 @@ BEGIN
             CASE coalesce(u.kind, 1::smallint)
                 WHEN 1 THEN 0 WHEN 6 THEN 0 WHEN 2 THEN u.amount ELSE -u.amount
             END AS pending,
+            -- Freezing hinders neither what is on hold already, nor a move between the stripes of one account.
+            coalesce(u.kind, 1::smallint) IN (1, 2, 6) AND u.debit_account <> u.credit_account AS begins,
             u.refers_to, u.linked_to, u.event_at, u.expires_at, u.metadata
         FROM unnest(
             p_id, p_bucket, p_debit_account, p_credit_account, p_amount,
@@ -52,16 +55,19 @@ BEGIN
         SELECT bucket, account,
             sum(debit_posted)::bigint AS debits_posted, sum(credit_posted)::bigint AS credits_posted,
             sum(debit_pending)::bigint AS debits_pending, sum(credit_pending)::bigint AS credits_pending,
+            bool_or(leaves) AS leaves, bool_or(enters) AS enters,
             min(version) AS version_first, max(version) AS version_last, count(*) AS movements
         FROM (
             SELECT debit_bucket AS bucket, debit_account AS account, debit_version AS version,
                 posted AS debit_posted, 0::bigint AS credit_posted, pending AS debit_pending,
-                0::bigint AS credit_pending
+                0::bigint AS credit_pending, begins AS leaves, false AS enters
             FROM leg
             UNION ALL
-            SELECT credit_bucket, credit_account, credit_version, 0, posted, 0, pending FROM leg
+            SELECT credit_bucket, credit_account, credit_version, 0, posted, 0, pending, false, begins FROM leg
         ) AS movement
         GROUP BY bucket, account
+        -- Rows are then updated in this order, so that two batches never wait for each other.
+        ORDER BY bucket, account
     ), moved AS (
         UPDATE ledger.account AS a
         SET debits_posted = a.debits_posted + side.debits_posted,
@@ -73,6 +79,7 @@ BEGIN
         WHERE a.bucket = side.bucket AND a.id = side.account
             AND a.version = side.version_first - 1
             AND side.movements = side.version_last - side.version_first + 1
+            AND NOT (a.closed OR (a.debits_refused AND side.leaves) OR (a.credits_refused AND side.enters))
         RETURNING 1
     ), journal AS (
         INSERT INTO ledger.posting (

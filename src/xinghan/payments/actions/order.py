@@ -21,7 +21,7 @@ OrderAnswer: TypeAlias = Trade | XinghanError
 
 
 async def make_orders(
-    connection: Connection, orders: Sequence[NewTrade], actor: str, now: datetime
+    connection: Connection, orders: Sequence[NewTrade], now: datetime
 ) -> list[OrderAnswer]:
     """Make orders in the caller's transaction: one answer for each, in order.
 
@@ -45,6 +45,7 @@ async def make_orders(
     by_number = {(trade.merchant, trade.out_trade_no): trade for trade in trades.values()}
     changes = Changes()
     answers: list[OrderAnswer] = []
+    answer: OrderAnswer
     for order in orders:
         trade = by_number.get((order.merchant, order.out_trade_no))
         if trade is None:
@@ -52,7 +53,7 @@ async def make_orders(
             if isinstance(answer, Trade):
                 by_number[order.merchant, order.out_trade_no] = answer
                 changes.trades.append(answer)
-                note(changes, answer, EventKind.CREATED, actor, now)
+                note(changes, answer, EventKind.CREATED, order.app_id, now)
         else:
             answer = refuse_order_again(trade, order, now) or trade
         answers.append(answer)

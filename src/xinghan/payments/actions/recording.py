@@ -10,7 +10,7 @@ from xinghan.kit.ids import NotificationId, uuid7
 from xinghan.payments.model import Event, EventKind, Notification, Refund, Trade
 from xinghan.payments.store import Changes
 
-TOLD: frozenset[EventKind] = frozenset(EventKind) - {EventKind.CREATED}
+TOLD: frozenset[EventKind] = frozenset(EventKind) - {EventKind.CREATED, EventKind.RESENT}
 
 
 def note(

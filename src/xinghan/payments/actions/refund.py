@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
-from uuid import uuid5
 
 from xinghan.kit.db import Connection
 from xinghan.kit.errors import XinghanError
 from xinghan.kit.ids import PostingId, RefundId, uuid7
-from xinghan.ledger.accounts import InsufficientFunds, plan_sweep
-from xinghan.ledger.model import Outcome, Post, Result
-from xinghan.ledger.numbers import home_bucket
-from xinghan.ledger.posting import post_in
+from xinghan.ledger.model import Post
+from xinghan.ledger.sweeps import post_sweeping
 from xinghan.payments import store
 from xinghan.payments.actions.recording import note
 from xinghan.payments.model import EventKind, Refund, Refunded, RefundRequest, Trade, TradeState
@@ -113,44 +110,14 @@ async def _give_back(
     connection: Connection, going: Sequence[_Turn], answers: dict[int, RefundAnswer], now: datetime
 ) -> None:
     """Post the refunds; one that the stripe of the payer's bucket cannot cover is tried with the others' help."""
-    results = await post_in(connection, [(_posting(turn),) for turn in going])
+    results = await post_sweeping(connection, [(_posting(turn),) for turn in going])
     changes = Changes()
-    for turn, (first,) in zip(going, results, strict=True):
-        result = first
-        if result.outcome is Outcome.INSUFFICIENT_FUNDS:
-            result = await _give_back_from_all_stripes(connection, turn)
+    for turn, (result,) in zip(going, results, strict=True):
         answers[turn.place] = (
             _record(changes, turn, now) if result.done else refund_refusal(result.outcome)
         )
     if changes.refunds:
         await store.write(connection, changes)
-
-
-async def _give_back_from_all_stripes(connection: Connection, turn: _Turn) -> Result:
-    """Move money between the stripes of the merchant and of the fee account first, linked with the refund."""
-    home = home_bucket(_posting(turn))
-    refund, trade = turn.refund, turn.trade
-    needs = (
-        (trade.fee_account, refund.fee_returned_minor),
-        (trade.seller_account, refund.amount_minor - refund.fee_returned_minor),
-    )
-    sweeps: list[Post] = []
-    for account, needed_minor in needs:
-        try:
-            legs = await plan_sweep(connection, account, home, needed_minor) if needed_minor else ()
-        except InsufficientFunds:
-            return Result(Outcome.INSUFFICIENT_FUNDS, refund.id, home)
-        if legs:
-            sweeps.append(Post(PostingId(uuid5(refund.id, f"sweep {account}")), legs))
-    results = (await post_in(connection, [(*sweeps, _posting(turn))]))[0]
-    return next(
-        (
-            result
-            for result in results
-            if result.outcome is not Outcome.LINKED_FAILED and not result.done
-        ),
-        results[-1],
-    )
 
 
 def _posting(turn: _Turn) -> Post:

@@ -65,7 +65,9 @@ CREATE TABLE payments.event (
     bucket smallint NOT NULL,
     trade uuid NOT NULL,
     id uuid NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('created', 'paid', 'refunded', 'cancelled', 'closed', 'expired', 'finished')),
+    kind text NOT NULL CHECK (
+        kind IN ('created', 'paid', 'refunded', 'cancelled', 'closed', 'expired', 'finished', 'resent')
+    ),
     actor text NOT NULL,
     detail jsonb NOT NULL,
     created_at timestamptz NOT NULL,
@@ -115,9 +117,17 @@ CREATE TABLE payments.notification_attempt (
     notification uuid NOT NULL,
     number integer NOT NULL,
     started_at timestamptz NOT NULL,
-    outcome text CHECK (outcome IN ('delivered', 'refused', 'unreachable', 'address_refused')),
+    outcome text CHECK (outcome IN ('delivered', 'refused', 'unreachable', 'address_refused', 'not_sent')),
     http_status integer,
     answer text,
     elapsed_milliseconds integer,
     PRIMARY KEY (bucket, notification, number)
 );
+
+-- The application adds; what happened and what a shop was told stay as they were written.
+GRANT USAGE ON SCHEMA payments TO xinghan_app;
+GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA payments TO xinghan_app;
+GRANT UPDATE ON payments.trade TO xinghan_app;
+GRANT UPDATE (failures) ON payments.code_failure TO xinghan_app;
+GRANT UPDATE (attempts, next_attempt_at, delivered_at) ON payments.notification TO xinghan_app;
+GRANT UPDATE (outcome, http_status, answer, elapsed_milliseconds) ON payments.notification_attempt TO xinghan_app;

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
-from xinghan.gateway import certificates as pki
+from xinghan.kit import certificates as pki
 from xinghan.kit.signing import generate_private_key
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -1,0 +1,5 @@
+"""Lets `python -m xinghan` run the command line."""
+
+from xinghan.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""What is done to people, merchants and their apps: one file for each of them."""
