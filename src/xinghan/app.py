@@ -1,17 +1,47 @@
-"""The web application: settings → database → doors."""
+"""The web application: settings → database → rooms → doors."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
+from fastapi import Depends
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
-from xinghan.identity import SERVING_APPLICATION
+from xinghan.gateway.methods import runner
+from xinghan.gateway.methods.rooms import Rooms
+from xinghan.gateway.routes import Gateway, gateway_routes
+from xinghan.identity import SERVING_APPLICATION, AppDirectory, open_vault
+from xinghan.identity.api import require_operator
+from xinghan.kit.clock import Clock, SystemClock
 from xinghan.kit.db import ConnectionLost, Database
+from xinghan.kit.limits import Buckets
+from xinghan.kit.native import PREFIX as NATIVE_PREFIX
+from xinghan.kit.native import native_api
 from xinghan.kit.parent import follow_parent
 from xinghan.kit.settings import Settings
+from xinghan.kit.vault import Vault
+from xinghan.ledger.api import router as ledger_api
+from xinghan.payments.api import orders
+from xinghan.payments.api import router as payments_api
+from xinghan.payments.codes import order_code_key
+from xinghan.payments.desk import Payments
+from xinghan.wallets import AccountBook
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Everything that the doors of one serving process work with: `app.state.platform`."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    vault: Vault
+    apps: AppDirectory
+    accounts: AccountBook
+    payments: Payments
 
 
 def create_app() -> Starlette:
@@ -25,25 +55,68 @@ def build_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        if settings.database_url is None:
-            raise ValueError("the application needs settings.database_url")
-        app.state.settings = settings
-        app.state.database = await Database.open(
-            settings.database_url, application_name=SERVING_APPLICATION
-        )
-        try:
+        async with open_platform(settings) as platform:
+            app.state.platform = platform
+            app.state.gateway = open_gateway(platform)
             yield
-        finally:
-            await app.state.database.close()
 
-    return Starlette(routes=[Route("/healthz", healthz)], lifespan=lifespan)
+    native = native_api([orders], [ledger_api, payments_api], Depends(require_operator))
+    routes = [
+        Route("/healthz", healthz),
+        *gateway_routes(),
+        Mount(NATIVE_PREFIX, app=native),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    native.state = app.state
+    return app
+
+
+@asynccontextmanager
+async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
+    """Open the database that the settings must name, the keys that belong to it, and the rooms."""
+    if settings.database_url is None:
+        raise ValueError("the application needs settings.database_url")
+    database = await Database.open(settings.database_url, application_name=SERVING_APPLICATION)
+    try:
+        async with database.transaction() as connection:
+            vault = await open_vault(connection, settings)
+        clock = SystemClock()
+        yield Platform(
+            settings,
+            clock,
+            database,
+            vault,
+            AppDirectory(database, vault),
+            AccountBook(),
+            Payments(database, clock),
+        )
+    finally:
+        await database.close()
+
+
+def open_gateway(platform: Platform) -> Gateway:
+    """Put the open gateway's doors before the platform's rooms."""
+    settings = platform.settings
+    rooms = Rooms(
+        platform.database,
+        platform.vault,
+        platform.payments,
+        platform.accounts,
+        platform.clock,
+        settings.public_url,
+        order_code_key(platform.vault),
+    )
+    rate = settings.app_requests_per_second
+    return Gateway(
+        platform.apps.find, runner(rooms, Buckets(per_second=rate, burst=rate)), platform.clock
+    )
 
 
 async def healthz(request: Request) -> JSONResponse:
     """Say whether this process can serve: 200, or 503 while the database does not answer."""
-    database: Database = request.app.state.database
+    platform: Platform = request.app.state.platform
     try:
-        async with database.acquire() as connection:
+        async with platform.database.acquire() as connection:
             await connection.execute("SELECT 1")
     except ConnectionLost:
         return JSONResponse({"status": "database unreachable"}, status_code=503)

@@ -17,6 +17,7 @@ from xinghan import identity
 from xinghan.cli.platform import DatabaseUrlOption, DataOption, Located, locate, read_settings
 from xinghan.cli.port import check_port_is_free
 from xinghan.cli.watch import announce_when_ready, keep_running
+from xinghan.cli.work import keep_working
 from xinghan.kit import db
 from xinghan.kit.parent import announce_parent
 from xinghan.kit.settings import Settings
@@ -60,7 +61,11 @@ def serve(settings: Settings) -> None:
     check_port_is_free(settings.host, settings.port)
     with locate(settings) as located:
         asyncio.run(_prepare(located))
-        with keep_running(located.embedded), announce_when_ready(settings):
+        with (
+            keep_running(located.embedded),
+            keep_working(located.settings),
+            announce_when_ready(settings),
+        ):
             _serve_by_workers(located.settings)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -26,6 +28,8 @@ VERSION: Final = "1.0"
 NOTIFY_TYPE: Final = "trade_status_sync"
 CHARSET_DEFAULT: Final = "utf-8"
 
+_NOTIFY_ID = re.compile(r"[0-9a-f]{34}")
+
 FindApp = Callable[[str], Awaitable[App | None]]
 
 
@@ -39,7 +43,7 @@ class Parties:
 
 
 class Notices:
-    """Writes and signs notices with the app's key of this moment: the `Wire` of payments.delivery."""
+    """Writes notices and signs them with the app's present key: the `Wire` of payments.delivery."""
 
     def __init__(self, database: Database, vault: Vault, find_app: FindApp, clock: Clock) -> None:
         self._database = database
@@ -79,7 +83,9 @@ class Notices:
         key = _key_of_buyer(trade.buyer, trade.buyer_account)
         async with self._database.acquire() as connection:
             buyer = await fetch_person(connection, self._vault, key)
-        return Parties(seller_id, buyer.user_id, masked_logon_id(buyer)) if buyer else Parties(seller_id)
+        if buyer is None:
+            return Parties(seller_id)
+        return Parties(seller_id, buyer.user_id, masked_logon_id(buyer))
 
 
 def trade_parameters(told: Told, parties: Parties) -> dict[str, str]:
@@ -107,7 +113,7 @@ def trade_parameters(told: Told, parties: Parties) -> dict[str, str]:
         "body": _text(trade, "body"),
         "gmt_create": format_gateway_time(trade.created_at),
         "gmt_payment": format_gateway_time(trade.paid_at) if trade.paid_at else "",
-        "gmt_refund": format_gateway_time(refund.created_at) if refund else "",
+        "gmt_refund": _with_milliseconds(refund.created_at) if refund else "",
         "gmt_close": format_gateway_time(trade.closed_at) if trade.closed_at else "",
         "fund_bill_list": channels if is_paid else "",
         "passback_params": _text(trade, "passback_params"),
@@ -115,8 +121,15 @@ def trade_parameters(told: Told, parties: Parties) -> dict[str, str]:
 
 
 def notify_id_of(bucket: int, notification: UUID) -> str:
-    """Give the number of a notification as shops see it: its bucket and its id, 34 hexadecimal digits."""
+    """Give the number of a notification that shops see; `read_notify_id` reads it back."""
     return f"{bucket:02x}{notification.hex}"
+
+
+def read_notify_id(text: str) -> tuple[int, UUID] | None:
+    """Read bucket and id from a notification's number; None for anything else."""
+    if not _NOTIFY_ID.fullmatch(text):
+        return None
+    return int(text[:2], 16), UUID(text[2:])
 
 
 def masked_logon_id(person: Person) -> str:
@@ -129,12 +142,16 @@ def _key_of_buyer(buyer: PersonId, account: AccountId) -> PersonKey:
     return PersonKey(buckets_of(account)[0], buyer)
 
 
+def _with_milliseconds(instant: datetime) -> str:
+    return f"{format_gateway_time(instant)}.{instant.microsecond // 1000:03}"
+
+
 def _nothing(trade: Trade) -> Money:
     return Money(0, Currency.of(trade.currency))
 
 
 def _sign_type(app: App, trade: Trade) -> SignType:
-    """Sign as the order was signed, if the app still may; otherwise as well as the app can check."""
+    """Sign as the order was signed, if the app still may; otherwise as well as it can check."""
     asked = _text(trade, "sign_type")
     if asked in app.sign_types:
         return SignType(asked)

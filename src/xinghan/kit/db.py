@@ -118,6 +118,10 @@ class Database:
             raise _lost(self.url) from error
         try:
             yield connection
+        except asyncpg.InternalClientError as error:
+            # The server's farewell came between two statements: the driver has lost its place.
+            connection.terminate()
+            raise _lost(self.url) from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             if _is_lost(connection, error):
                 raise _lost(self.url) from error

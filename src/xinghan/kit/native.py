@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -65,9 +65,9 @@ class Answer(BaseModel):
 
 
 class Body(BaseModel):
-    """What all bodies have in common: an unknown field is an error, and no type is guessed."""
+    """What all bodies have in common: an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ErrorDetail(Answer):
@@ -212,6 +212,9 @@ Actor = Annotated[str, Depends(actor_of)]
 Cursor = Annotated[
     str | None,
     Query(max_length=1000, description="`next_cursor` of the page before; none for the first."),
+]
+Format = Annotated[
+    Literal["json", "csv"], Query(description="`csv` gives the whole list as a file.")
 ]
 Limit = Annotated[int, Query(ge=1, le=500, description="Items on a page.")]
 

@@ -43,12 +43,23 @@ def _reader(kind: IdKind[Id]) -> Callable[[object], Id]:
     return read
 
 
+def _pattern(kind: IdKind[Any]) -> str:
+    return f"^{kind.prefix}_[0-9a-hjkmnp-tv-z]{{{kind.characters}}}$"
+
+
 def _schema(kind: IdKind[Any], example: int, description: str) -> WithJsonSchema:
-    shown = kind.show(kind.from_number(example))
-    pattern = f"^{kind.prefix}_[0-9a-hjkmnp-tv-z]{{{kind.characters}}}$"
     return WithJsonSchema(
-        {"type": "string", "pattern": pattern, "examples": [shown], "description": description}
+        {
+            "type": "string",
+            "pattern": _pattern(kind),
+            "examples": [kind.show(kind.from_number(example))],
+            "description": description,
+        }
     )
+
+
+def _shown(kind: IdKind[Any], example: int) -> Any:  # noqa: ANN401 (pydantic's own type is untyped)
+    return Field(pattern=_pattern(kind), examples=[kind.show(kind.from_number(example))])
 
 
 def read_instant(value: object) -> datetime:
@@ -70,11 +81,12 @@ def read_instant(value: object) -> datetime:
 
 
 _UUID7: Final = 0x01939B3CE4007A5DB6B1A3F0C2D4E6F8
+_ACCOUNT: Final = 1 << 18 | 156 << 8 | 7
 
 AccountRef = Annotated[
     AccountId,
     BeforeValidator(_reader(ids.ACCOUNT)),
-    _schema(ids.ACCOUNT, 1 << 18 | 156 << 8 | 7, "An account's number."),
+    _schema(ids.ACCOUNT, _ACCOUNT, "An account's number."),
 ]
 PostingRef = Annotated[
     PostingId,
@@ -94,6 +106,15 @@ MerchantRef = Annotated[
     BeforeValidator(_reader(ids.MERCHANT)),
     _schema(ids.MERCHANT, _UUID7, "A merchant's id."),
 ]
+# The same ids in answers, where they are text already.
+AccountText = Annotated[str, _shown(ids.ACCOUNT, _ACCOUNT)]
+PostingText = Annotated[str, _shown(ids.POSTING, _UUID7)]
+TradeText = Annotated[str, _shown(ids.TRADE, _UUID7)]
+RefundText = Annotated[str, _shown(ids.REFUND, _UUID7)]
+NotificationText = Annotated[str, _shown(ids.NOTIFICATION, _UUID7)]
+MerchantText = Annotated[str, _shown(ids.MERCHANT, _UUID7)]
+PersonText = Annotated[str, _shown(ids.PERSON, _UUID7)]
+
 Instant = Annotated[
     datetime,
     BeforeValidator(read_instant),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, PositiveInt, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from xinghan.kit.startup import SettingsInvalid
@@ -14,6 +14,7 @@ from xinghan.kit.startup import SettingsInvalid
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (names an address, binds nothing)
 WORKERS_MAX_BY_DEFAULT = 2
+NOTIFY_SCHEDULE_SECONDS = (240, 600, 600, 3_600, 7_200, 21_600, 54_000)
 
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -82,11 +83,24 @@ class Settings(BaseSettings):
         description="Whether play money and a cast of test people may be made here. By default"
         " true with the embedded database, false with `XINGHAN_DATABASE_URL`.",
     )
+    app_requests_per_second: int = Field(
+        default=2000,
+        ge=1,
+        description="How often one app may call the gateway, counted by each serving process; what"
+        " is beyond gets code 40005.",
+    )
     notify_allow: Annotated[tuple[str, ...], NoDecode] = Field(
         default_factory=_notify_allow_by_default,
         description="Internal hosts and networks that notifications may reach although they are"
         " internal, separated by commas: `10.1.0.0/16,shop.internal`. By default nothing, except"
         " this machine itself in a sandbox with the embedded database.",
+    )
+
+    notify_schedule_seconds: Annotated[tuple[PositiveInt, ...], NoDecode] = Field(
+        default=NOTIFY_SCHEDULE_SECONDS,
+        description="After how many seconds each a notification that was not accepted is sent"
+        " again, separated by commas. By default after 4 and twice 10 minutes, then after 1, 2, 6"
+        " and 15 hours. Short ones help in a sandbox.",
     )
 
     @field_validator("data")
@@ -114,7 +128,7 @@ class Settings(BaseSettings):
             raise ValueError("must be an http:// or https:// address")
         return value.rstrip("/")
 
-    @field_validator("notify_allow", mode="before")
+    @field_validator("notify_allow", "notify_schedule_seconds", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
@@ -143,7 +157,7 @@ class Settings(BaseSettings):
     def environment(self) -> dict[str, str]:
         """Give the variables from which another process reads exactly these settings."""
         values = {
-            name: ",".join(value) if isinstance(value, tuple) else str(value)
+            name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             for name, value in self
         }
         values |= {name: "" for name, value in self if value is None}

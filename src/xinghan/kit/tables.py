@@ -6,11 +6,17 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.responses import StreamingResponse
 
 CSV_MEDIA_TYPE: Final = "text/csv"
+CSV_CONTENT: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "content": {CSV_MEDIA_TYPE: {"schema": {"type": "string"}}},
+        "description": "A page as JSON, or the whole list as CSV.",
+    }
+}
 ROWS_MAX: Final = 100_000
 PAGE_ROWS: Final = 500
 

@@ -266,9 +266,7 @@ async def _record_change(
         if not text.strip():
             raise Invalid(field=field)
     bucket = buckets_of(account)[0]
-    await connection.execute(
-        INSERT_CHANGE, bucket, account, uuid7(), change, detail, actor, reason
-    )
+    await connection.execute(INSERT_CHANGE, bucket, account, uuid7(), change, detail, actor, reason)
 
 
 def _balance(row: Row) -> Balance:

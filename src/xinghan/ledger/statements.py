@@ -236,6 +236,4 @@ async def _sign(connection: Connection, account: AccountId) -> int:
 def _trial_line(row: Row) -> TrialLine:
     debits, credits_ = int(row["debits_posted"]), int(row["credits_posted"])
     balance = debits - credits_ if row["debit_normal"] else credits_ - debits
-    return TrialLine(
-        row["kind"], row["debit_normal"], row["accounts"], balance, debits, credits_
-    )
+    return TrialLine(row["kind"], row["debit_normal"], row["accounts"], balance, debits, credits_)

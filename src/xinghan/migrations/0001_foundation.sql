@@ -367,24 +367,6 @@ FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change();
 
 GRANT SELECT, INSERT ON ledger.block TO xinghan_app;
 
--- A posting as bytes, every column of it, in one way only: integers big-endian of their column's width,
--- instants as microseconds since 2000-01-01 UTC, a byte 0 or 1 before what may be absent, and before the
--- text of the metadata its length in bytes.
-CREATE FUNCTION ledger.encode_posting_v1(p ledger.posting) RETURNS bytea
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT int2send(p.bucket) || uuid_send(p.id) || int2send(p.leg) || int2send(p.kind)
-        || int2send(p.debit_bucket) || int8send(p.debit_account) || int8send(p.debit_version)
-        || int2send(p.credit_bucket) || int8send(p.credit_account) || int8send(p.credit_version)
-        || int8send(p.amount) || timestamptz_send(p.created_at) || int8send(p.transaction)
-        || coalesce('\x01'::bytea || uuid_send(p.refers_to), '\x00'::bytea)
-        || coalesce('\x01'::bytea || uuid_send(p.linked_to), '\x00'::bytea)
-        || coalesce('\x01'::bytea || timestamptz_send(p.event_at), '\x00'::bytea)
-        || coalesce(
-            '\x01'::bytea || int4send(octet_length(p.metadata::text)) || convert_to(p.metadata::text, 'UTF8'),
-            '\x00'::bytea
-        )
-$$;
-
 -- Waits until nobody is posting, lets nobody post before the transaction ends, and gives an instant that
 -- parts all postings that stand from all that will come: whoever posts reads accounts first, so that the
 -- clock of a posting that has to wait here is read afterwards. Needed once after a move to another server;
@@ -407,8 +389,7 @@ EXCEPTION
 END $$;
 
 REVOKE EXECUTE ON FUNCTION ledger.stop_postings_v1(), ledger.summarize_postings_v1() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ledger.encode_posting_v1(ledger.posting), ledger.stop_postings_v1(),
-ledger.summarize_postings_v1() TO xinghan_app;
+GRANT EXECUTE ON FUNCTION ledger.stop_postings_v1(), ledger.summarize_postings_v1() TO xinghan_app;
 
 -- People, merchants, their apps and devices. `bucket` is the first column of every key of what a payment
 -- touches; merchants, apps and their keys are reference tables, small enough to be on every node.
@@ -784,3 +765,4 @@ BEGIN
         SELECT * FROM jsonb_populate_recordset(NULL::payments.notification, p_notifications);
     END IF;
 END $$;
+

@@ -37,6 +37,7 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from xinghan.kit.ids import TradeId, from_crockford, to_crockford
 from xinghan.kit.numbering import is_trade_id
+from xinghan.kit.vault import Vault
 
 STEP_SECONDS: Final = 30
 DEVICE_NUMBERS: Final = 10**10
@@ -97,6 +98,11 @@ def matching_step(
         expected = derive_code(device_number, secret, step)
         found = step if hmac.compare_digest(expected, code) else found
     return found
+
+
+def order_code_key(vault: Vault) -> bytes:
+    """Give the platform's key for the tokens of orders' codes, the same in every process."""
+    return vault.subkey("order codes")
 
 
 def order_token(trade_id: TradeId, key: bytes) -> str:

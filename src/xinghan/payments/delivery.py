@@ -1,4 +1,4 @@
-"""Sends what is in the outbox: many at once, but never so many to one shop that others have to wait."""
+"""Sends what is in the outbox: many at once, but to one shop never so many that others wait."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Limits:
 
     total: int = 32
     per_shop: int = 8
-    timeout_seconds: float = 10.0
+    timeout: timedelta = timedelta(seconds=10)
 
 
 class Deliverer:
@@ -83,7 +83,7 @@ class Deliverer:
         wire: Wire,
         *,
         schedule: Sequence[timedelta] = SCHEDULE,
-        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        limits: Limits = Limits(),
     ) -> None:
         self._database = database
         self._clock = clock
@@ -109,10 +109,10 @@ class Deliverer:
         while self._sending:
             await asyncio.wait(self._sending)
 
-    async def stop(self, grace_seconds: float) -> None:
+    async def stop(self, grace: timedelta) -> None:
         """Wait a little for what is under way, then give it up: it is due again after its lease."""
         if self._sending:
-            await asyncio.wait(self._sending, timeout=grace_seconds)
+            await asyncio.wait(self._sending, timeout=grace.total_seconds())
         left = list(self._sending)
         for task in left:
             task.cancel()
@@ -149,8 +149,7 @@ class Deliverer:
         try:
             tried = await self._try(claimed)
             await self._records.submit(tried)
-        except Exception:
-            # The try stays without an outcome, as after a crash, and the lease brings the next one.
+        except Exception:  # noqa: BLE001 (as after a crash, the lease brings the next try)
             _log.exception("notification_not_recorded", notification=str(claimed.id))
         else:
             _attempts.labels(tried.outcome).inc()
@@ -158,7 +157,7 @@ class Deliverer:
     async def _try(self, claimed: Claimed) -> Tried:
         try:
             form = await self._wire.render(claimed, read_content(claimed.content))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (one notice that cannot be written stops no other)
             _log.exception("notification_not_rendered", notification=str(claimed.id))
             return Tried(claimed, AttemptOutcome.NOT_SENT, answer=type(error).__name__)
         if form is None:
@@ -170,7 +169,7 @@ class Deliverer:
         status: int | None = None
         try:
             reply = await self._outgoing.post_form(
-                claimed.url, form.body, form.content_type, self._limits.timeout_seconds
+                claimed.url, form.body, form.content_type, self._limits.timeout.total_seconds()
             )
         except (AddressRefused, UrlMalformed) as error:
             outcome, said = AttemptOutcome.ADDRESS_REFUSED, error.message("en")

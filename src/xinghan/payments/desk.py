@@ -12,7 +12,7 @@ from xinghan.kit.db import Connection, Database
 from xinghan.kit.errors import XinghanError
 from xinghan.kit.group import Group
 from xinghan.kit.ids import MerchantId, TradeId
-from xinghan.ledger.posting import RACES as LEDGER_RACES
+from xinghan.ledger import RACES as LEDGER_RACES
 from xinghan.payments import store
 from xinghan.payments.actions.close import (
     CloseRequest,

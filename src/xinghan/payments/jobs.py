@@ -1,4 +1,4 @@
-"""What the payments room does after commits and by the clock; each gives how much there was to do."""
+"""What payments does after commits and by the clock; each gives how much there was to do."""
 
 from __future__ import annotations
 

@@ -35,10 +35,11 @@ LEASE: Final = timedelta(seconds=60)
 ANSWER_CHARACTERS_MAX: Final = 200
 
 NOTIFICATION_COLUMNS: Final = """
-    n.bucket, n.id, n.trade, n.app_id, n.url, n.content, n.created_at, n.next_attempt_at, n.attempts, n.delivered_at
+    n.bucket, n.id, n.trade, n.app_id, n.url, n.content, n.created_at, n.next_attempt_at,
+    n.attempts, n.delivered_at
 """
 
-# Shops that are being told as much as they may are passed over, or their rows would hide the others'.
+# Shops that are being told as much as they may are passed over: their rows would hide the others'.
 LIST_DUE: Final = """
     SELECT n.bucket, n.id, n.app_id, lower(split_part(n.url, '/', 3)) AS host
     FROM payments.notification AS n
@@ -69,24 +70,30 @@ CLAIM: Final = """
     SELECT bucket, id, app_id, url, content, attempts AS number FROM claimed
 """
 
-# Who was overtaken (by the end of the lease, or by somebody who asked for it to be sent again) still
-# says what came of the try, and leaves the next one to the overtaker.
+# Who was overtaken (by the end of the lease, or by somebody who asked to send it again) still says
+# what came of the try, and leaves the next one to the overtaker.
 RECORD: Final = """
     WITH tried AS (
         SELECT *
         FROM unnest(
-            $2::smallint [], $3::uuid [], $4::integer [], $5::timestamptz [], $6::text [], $7::integer [],
-            $8::text [], $9::integer [], $10::timestamptz []
-        ) AS u (bucket, notification, number, leased_until, outcome, http_status, answer, elapsed_milliseconds, again_at)
+            $2::smallint [], $3::uuid [], $4::integer [], $5::timestamptz [], $6::text [],
+            $7::integer [], $8::text [], $9::integer [], $10::timestamptz []
+        ) AS u (
+            bucket, notification, number, leased_until, outcome, http_status, answer,
+            elapsed_milliseconds, again_at
+        )
     ), told AS (
         UPDATE payments.notification_attempt AS a
         SET outcome = t.outcome, http_status = t.http_status, answer = t.answer,
             elapsed_milliseconds = t.elapsed_milliseconds
         FROM tried AS t
-        WHERE a.bucket = t.bucket AND a.notification = t.notification AND a.number = t.number AND a.outcome IS NULL
+        WHERE a.bucket = t.bucket AND a.notification = t.notification AND a.number = t.number
+            AND a.outcome IS NULL
     )
     UPDATE payments.notification AS n
-    SET delivered_at = CASE WHEN t.outcome = 'delivered' THEN coalesce(n.delivered_at, $1) ELSE n.delivered_at END,
+    SET delivered_at = CASE
+            WHEN t.outcome = 'delivered' THEN coalesce(n.delivered_at, $1) ELSE n.delivered_at
+        END,
         next_attempt_at = CASE
             WHEN n.next_attempt_at IS DISTINCT FROM t.leased_until THEN n.next_attempt_at
             WHEN n.delivered_at IS NULL THEN t.again_at
@@ -96,7 +103,8 @@ RECORD: Final = """
 """
 
 MAKE_DUE: Final = """
-    UPDATE payments.notification SET next_attempt_at = $3 WHERE bucket = $1 AND id = $2 RETURNING trade
+    UPDATE payments.notification SET next_attempt_at = $3 WHERE bucket = $1 AND id = $2
+    RETURNING trade
 """
 
 INSERT_EVENT: Final = """
@@ -104,14 +112,15 @@ INSERT_EVENT: Final = """
     VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 
-FETCH_NOTIFICATION: Final = (
-    f"SELECT {NOTIFICATION_COLUMNS} FROM payments.notification AS n WHERE n.bucket = $1 AND n.id = $2"
-)
+FETCH_NOTIFICATION: Final = f"""
+    SELECT {NOTIFICATION_COLUMNS}
+    FROM payments.notification AS n WHERE n.bucket = $1 AND n.id = $2
+"""  # noqa: S608 (a constant)
 
 LIST_NOTIFICATIONS: Final = f"""
     SELECT {NOTIFICATION_COLUMNS}
     FROM payments.notification AS n WHERE n.bucket = $1 AND n.trade = $2 ORDER BY n.created_at, n.id
-"""
+"""  # noqa: S608 (a constant)
 
 LIST_ATTEMPTS: Final = """
     SELECT number, started_at, outcome, http_status, answer, elapsed_milliseconds
@@ -120,7 +129,7 @@ LIST_ATTEMPTS: Final = """
 
 
 class AttemptOutcome(StrEnum):
-    """What came of a try: accepted; another answer; none; not allowed to be called; nothing to send."""
+    """What came of a try: accepted; another answer; none; may not be called; nothing to send."""
 
     DELIVERED = "delivered"
     REFUSED = "refused"
@@ -140,7 +149,7 @@ class Due(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A notification that is ours to send until `leased_until`; `number` counts the tries from 1."""
+    """A notification that is ours until `leased_until`; `number` counts the tries from 1."""
 
     bucket: int
     id: NotificationId
@@ -162,7 +171,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of a try; `answer` is the beginning of what the shop said, or why there is nothing."""
+    """What came of a try; `answer` is the beginning of what the shop said, or why nothing."""
 
     claimed: Claimed
     outcome: AttemptOutcome
@@ -206,7 +215,7 @@ async def record(
     now: datetime,
     schedule: Sequence[timedelta] = SCHEDULE,
 ) -> None:
-    """Write down what came of tries, and when the unsuccessful ones are repeated; again is harmless."""
+    """Write down what came of tries, and when the unsuccessful are repeated; again is harmless."""
     claimed = [one.claimed for one in tried]
     await connection.execute(
         RECORD,

@@ -9,7 +9,7 @@ from zlib import crc32
 from xinghan.kit.errors import XinghanError
 from xinghan.kit.ids import MerchantId
 from xinghan.kit.money import Currency, Money
-from xinghan.ledger.model import BUCKETS, Leg, Outcome
+from xinghan.ledger import BUCKETS, Leg, Outcome
 from xinghan.payments.fees import returned_fee
 from xinghan.payments.model import (
     BalanceInsufficient,

@@ -46,7 +46,7 @@ def runner(rooms: Rooms, pace: Buckets) -> MethodHandler:
     """
 
     async def run(call: Call) -> JsonObject:
-        # Only calls that carry a good signature count, so that no stranger can use an app's pace up.
+        # Only calls with a good signature count, so that no stranger can use an app's pace up.
         if not pace.take(call.app.app_id):
             raise _limited(TooMany())
         if call.app_auth_token is not None:
@@ -62,7 +62,9 @@ def runner(rooms: Rooms, pace: Buckets) -> MethodHandler:
 def _shown(error: XinghanError, call: Call) -> GatewayError:
     """Translate a refusal; a fault of the platform is logged and told as 20000."""
     if error.http_status >= SERVER_ERRORS:
-        _log.error("gateway_method_failed", method=call.method, app_id=call.app.app_id, exc_info=error)
+        _log.error(
+            "gateway_method_failed", method=call.method, app_id=call.app.app_id, exc_info=error
+        )
         return result_unknown()
     if not error.sub_code.startswith("ACQ."):
         return _limited(error)
@@ -83,7 +85,7 @@ def _limited(error: XinghanError) -> GatewayError:
 
 
 def _no_authorisation() -> GatewayError:
-    """Refuse to act for another merchant: in the app's own name, the money would go to the wrong one."""
+    """Refuse to act for another merchant: the app's own would get the money."""
     return GatewayError(
         CODE_UNAUTHORISED,
         "aop.invalid-app-auth-token",

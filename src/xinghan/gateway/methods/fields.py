@@ -85,7 +85,7 @@ class Fields:
         return value
 
     def required_text(self, name: str, *, characters_max: int) -> str:
-        """Give a text that must say something. Raises FieldMissing, FieldMalformed, FieldTooLong."""
+        """Give a text that must say something. Raises FieldMissing and what `text` raises."""
         value = self.text(name, characters_max=characters_max)
         if value is None or not value.strip():
             raise FieldMissing(field=name)
@@ -96,7 +96,7 @@ class Fields:
         return self._number("out_trade_no", _OUT_NUMBER)
 
     def required_out_trade_no(self) -> str:
-        """Give the shop's number of an order. Raises FieldMissing beside what `out_trade_no` raises."""
+        """Give the shop's number of an order. Raises FieldMissing, and as `out_trade_no`."""
         number = self.out_trade_no()
         if number is None:
             raise FieldMissing(field="out_trade_no")
@@ -107,7 +107,7 @@ class Fields:
         return self._number("out_request_no", _REQUEST_NUMBER)
 
     def trade_id(self) -> TradeId | None:
-        """Give the trade that `trade_no` names. Raises TradeNotFound for what cannot be a trade's."""
+        """Give the trade that `trade_no` names. Raises TradeNotFound for what names none."""
         number = self.text("trade_no", characters_max=NUMBER_CHARACTERS_MAX)
         if number is None:
             return None

@@ -112,7 +112,7 @@ class _Phones:
         return self.owner
 
     def payer_account(self) -> AccountId:
-        """Give the account that pays. Raises CurrencyRefused when there is none in this currency."""
+        """Give the account that pays. Raises CurrencyRefused when the payer has none."""
         if self.account is None:
             raise CurrencyRefused(field="trans_currency")
         return self.account

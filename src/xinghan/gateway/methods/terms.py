@@ -45,7 +45,14 @@ _TEXTS: Final[Mapping[str, int]] = {
 _BODY_CHARACTERS_MAX: Final = 400
 _STRUCTURES: Final = ("business_params", "extend_params", "goods_detail")
 _PARTS: Final = ("discountable_amount", "undiscountable_amount")
-_OTHERS_MONEY: Final = ("agreement_params", "auth_no", "royalty_info", "settle_info", "sub_merchant")
+_WIRE: Final = ("charset", "sign_type")
+_OTHERS_MONEY: Final = (
+    "agreement_params",
+    "auth_no",
+    "royalty_info",
+    "settle_info",
+    "sub_merchant",
+)
 
 _RELATIVE: Final = re.compile(r"([0-9]{1,5})([mhd])", re.ASCII)
 _UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -70,7 +77,7 @@ async def read_order(
     currency = _currency(fields)
     total = fields.total(currency)
     subject = fields.required_text("subject", characters_max=SUBJECT_CHARACTERS_MAX)
-    details = read_details(fields, total)
+    details = read_details(fields, total) | _wire_details(call)
     seller_account, fee_account = await _accounts(rooms, merchant, currency)
     return NewTrade(
         merchant=merchant.id,
@@ -145,8 +152,13 @@ def read_details(fields: Fields, total: Money) -> dict[str, object]:
     return kept
 
 
+def _wire_details(call: Call) -> dict[str, object]:
+    """Give how the shop speaks, because it is told of the order in the same way."""
+    return {name: call.parameters[name] for name in _WIRE if call.parameters.get(name)}
+
+
 def _refuse_money_elsewhere(fields: Fields) -> None:
-    """Refuse what would direct an order's money elsewhere: to drop it in silence would misdirect it."""
+    """Refuse what would direct the money elsewhere: ignored, it would go to the wrong place."""
     for name in _OTHERS_MONEY:
         if fields.present(name) is not None:
             raise _not_offered(name)
@@ -171,7 +183,7 @@ def _check_seller(fields: Fields, merchant: Merchant) -> None:
 
 
 def _currency(fields: Fields) -> Currency:
-    """Give the order's currency: one for pricing and settling, because nothing is exchanged here."""
+    """Give the order's currency: nothing is exchanged here, so it is settled in it, too."""
     currency = fields.currency("trans_currency") or Currency.of(DEFAULT_CURRENCY)
     settled = fields.currency("settle_currency")
     if settled is not None and settled != currency:

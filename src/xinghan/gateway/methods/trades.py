@@ -6,6 +6,7 @@ from xinghan.gateway.methods.fields import FieldMissing, Fields
 from xinghan.gateway.methods.rooms import Rooms, app_of
 from xinghan.gateway.methods.terms import DEFAULT_CURRENCY
 from xinghan.gateway.model import Call, JsonObject
+from xinghan.gateway.notices import masked_logon_id
 from xinghan.identity import Person, PersonKey, fetch_person
 from xinghan.kit.clock import format_gateway_time
 from xinghan.kit.money import Money, format_amount
@@ -48,7 +49,7 @@ def show_buyer(buyer: Person | None) -> JsonObject:
     if buyer is None:
         return {}
     return {
-        "buyer_logon_id": masked(buyer.name),
+        "buyer_logon_id": masked_logon_id(buyer),
         "buyer_user_id": buyer.user_id,
         "buyer_open_id": buyer.user_id,
         "buyer_user_type": "PRIVATE",
@@ -83,11 +84,6 @@ def show_details(trade: Trade) -> JsonObject:
 def show_payment_time(trade: Trade) -> str | None:
     """Give when a trade was paid, in GMT+8; None while it is not."""
     return None if trade.paid_at is None else format_gateway_time(trade.paid_at)
-
-
-def masked(name: str) -> str:
-    """Hide all of a name but its first character and, in longer ones, the last: `L**n`, `林**`."""
-    return f"{name[0]}**{name[-1] if len(name) > 2 else ''}"  # noqa: PLR2004 (two would show all)
 
 
 def _show_currency(trade: Trade, paid: Money) -> JsonObject:

@@ -1,4 +1,4 @@
-"""Tamper evidence: blocks of postings in a chain of signed heads, and the proof that a posting is in it."""
+"""Tamper evidence: postings in a chain of signed heads, and the proof that one is in it."""
 
 from xinghan.ledger.proof.heads import HeadsFile, KeptHead, read_heads
 from xinghan.ledger.proof.inclusion import decode_posting, prove, verify_inclusion
@@ -6,7 +6,6 @@ from xinghan.ledger.proof.model import (
     Block,
     HeadsDisagree,
     NotSealedYet,
-    PostingUnknown,
     ProofRefused,
 )
 from xinghan.ledger.proof.sealing import POSTINGS_MAX, seal, seal_tail
@@ -23,7 +22,6 @@ __all__ = [
     "HeadsFile",
     "KeptHead",
     "NotSealedYet",
-    "PostingUnknown",
     "ProofRefused",
     "decode_posting",
     "fetch_last_block",

@@ -70,7 +70,7 @@ class HeadsFile:
             _flush_directory(self.path.parent)
 
     def _drop_torn_line(self) -> None:
-        """Cut off what a crash left of a line: its block is in the database and is appended again."""
+        """Cut off what a crash left of a line: the database has its block, so it comes again."""
         if not self.path.exists():
             return
         with self.path.open("r+b") as file:
@@ -90,7 +90,7 @@ class HeadsFile:
 
 
 def read_heads(path: Path) -> Iterator[KeptHead]:
-    """Read a file of heads, also one that holds a single head as `xinghan ledger head --json` prints it.
+    """Read a file of heads, also of a single one as `xinghan ledger head --json` prints it.
 
     Raises OSError. A last line without its end is left out: it was being written.
     """

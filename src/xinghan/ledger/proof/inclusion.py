@@ -1,4 +1,4 @@
-"""The proof that one posting is in the chain, for somebody who has only the proof and a public key."""
+"""The proof that a posting is in the chain, for somebody who has only it and a public key."""
 
 import struct
 from collections.abc import Mapping
@@ -8,12 +8,13 @@ from uuid import UUID
 import msgspec
 
 from xinghan.kit.db import Connection
+from xinghan.kit.ids import POSTING, PostingId
+from xinghan.ledger.model import PostingNotFound
 from xinghan.ledger.proof import merkle, store
 from xinghan.ledger.proof.model import (
     Block,
     HeadsDisagree,
     NotSealedYet,
-    PostingUnknown,
     ProofRefused,
     instant_of,
 )
@@ -21,7 +22,7 @@ from xinghan.ledger.proof.signing import is_signed
 
 PROOF_VERSION: Final = 1
 
-# What `ledger.encode_posting_v1` writes first: every column that is always there.
+# What `store.ENCODING` writes first: every column that is always there.
 _FIXED: Final = struct.Struct(">h16shhhqqhqqqqq")
 _POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 
@@ -30,19 +31,19 @@ _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
 _Instant = Annotated[int, msgspec.Meta(ge=0, lt=2**57)]
 
 
-async def prove(connection: Connection, posting: UUID) -> list[dict[str, object]]:
+async def prove(connection: Connection, posting: PostingId) -> list[dict[str, object]]:
     """Prove each leg of a posting: JSON objects for `verify_inclusion`.
 
-    Raises PostingUnknown, NotSealedYet, or HeadsDisagree when the block's postings were changed.
+    Raises PostingNotFound, NotSealedYet, or HeadsDisagree when the block's postings were changed.
     """
     legs = await store.fetch_legs(connection, posting)
     if not legs:
-        raise PostingUnknown
+        raise PostingNotFound(posting=POSTING.show(posting))
     proofs: list[dict[str, object]] = []
     for leg in legs:
         block = await store.fetch_block_of(connection, leg)
         if block is None:
-            raise NotSealedYet
+            raise NotSealedYet(posting=POSTING.show(posting))
         proofs.append(await _prove_leg(connection, block, (leg.bucket, posting, leg.leg)))
     return proofs
 
@@ -70,7 +71,7 @@ def verify_inclusion(proof: Mapping[str, object], public_key: bytes) -> dict[str
 
 
 def decode_posting(encoding: bytes) -> dict[str, object]:
-    """Read what `ledger.encode_posting_v1` wrote; instants in microseconds of Unix, absent is None.
+    """Read what `store.ENCODING` wrote; instants in microseconds of Unix, absent is None.
 
     Raises ProofRefused.
     """

@@ -1,12 +1,12 @@
-"""What the proof speaks of: blocks of postings, each with a signed head that names all before it."""
+"""What the proof speaks of: blocks of postings, each with a head that names all before it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from struct import Struct
-from typing import ClassVar, Final
+from typing import Final
 
-from xinghan.kit.errors import Conflict, Invalid, NotFound, XinghanError
+from xinghan.kit.errors import Conflict, Invalid, XinghanError
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NO_HEAD: Final = bytes(32)
@@ -30,21 +30,15 @@ class NotSealedYet(Conflict):
     code = "not_sealed_yet"
 
 
-class PostingUnknown(NotFound):
-    """No posting has this number."""
-
-    code = "posting_unknown"
-
-
 class ProofRefused(Invalid):
     """A proof of inclusion proves nothing; `reason` says in which step it failed."""
 
-    code: ClassVar[str] = "proof_refused"
+    code = "proof_refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some whole transactions' postings under one root; `head` hashes all of it and the head before.
+    """Some whole transactions' postings under one root; `head` hashes it and the head before.
 
     It holds the postings with a transaction in (after_transaction, last_transaction] and created in
     (created_after, created_until]. `system_identifier` names the server that counted them.
@@ -77,7 +71,7 @@ class Block:
         return sha256(_DOMAIN + self.previous + self.root + fields).digest()
 
     def to_json(self) -> dict[str, object]:
-        """Give the block as one JSON object: bytes in hexadecimal, instants in microseconds of Unix."""
+        """Give it as a JSON object: bytes in hexadecimal, instants in microseconds of Unix."""
         return {
             "number": self.number,
             "system_identifier": self.system_identifier,

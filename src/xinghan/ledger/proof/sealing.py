@@ -23,7 +23,7 @@ SUMMARIZE_EVERY_BLOCKS: Final = 16
 async def seal_tail(
     database: Database, signer: HeadSigner, heads: HeadsFile, *, postings_max: int = POSTINGS_MAX
 ) -> int:
-    """Seal all that is finished, and keep the new heads outside the database; give the postings sealed.
+    """Seal all that is finished and keep the heads outside the database; give the postings sealed.
 
     Raises HeadsDisagree, before sealing anything, when the database lost or changed a kept head;
     LockNotAvailable as `seal` does.
@@ -43,11 +43,11 @@ async def seal_tail(
 async def seal(
     connection: Connection, signer: HeadSigner, *, postings_max: int = POSTINGS_MAX
 ) -> int:
-    """Seal one block of about `postings_max` finished postings, in its own transaction; give how many.
+    """Seal a block of about `postings_max` finished postings in its own transaction; give how many.
 
-    A transaction is never split: a block with a large one at its end is larger. The first time after a
-    move to another server, everything from before is sealed at once while posting waits; this raises
-    LockNotAvailable, to be tried again, when somebody reads the books for longer than some seconds.
+    A transaction is never split: a block with a large one at its end is larger. The first time
+    after a move to another server, everything from before is sealed at once while posting waits;
+    this raises LockNotAvailable, to be tried again, when somebody reads the books for long.
     """
     async with connection.transaction():
         await store.begin_sealing(connection)
@@ -88,8 +88,8 @@ class _Chain:
     async def enter_server(self, postings_max: int) -> int:
         """Close what another server counted and open this one's count; give the postings sealed.
 
-        Postings that were made here before this was noticed may have numbers that are sealed already.
-        They are told apart by having been created after the last block.
+        Postings that were made here before this was noticed may have numbers that are sealed
+        already. They are told apart by having been created after the last block.
         """
         boundary = await store.stop_postings(self._connection)
         self._position = await store.fetch_position(self._connection)

@@ -1,17 +1,38 @@
-"""Checks the books against the journal, in the database: ten million rows are not carried elsewhere."""
+"""Checks the books against the journal, in the database: its rows are too many to carry."""
 
 from typing import Final
 
 from xinghan.kit.db import Connection, Row
 from xinghan.kit.ids import ACCOUNT, POSTING
 from xinghan.kit.money import Currency
-from xinghan.ledger.verification.report import FINDINGS_MAX, Check, Finding, Progress
+from xinghan.ledger.verification.report import FINDINGS_MAX, Check, Finding, Findings, Progress
 from xinghan.ledger.verification.statements import CHECKS
 
 TOTALS_DIFFER: Final = frozenset({"posted_totals_differ", "pending_totals_differ"})
 
+TABLES: Final = ("account", "account_change", "block", "entry", "hold", "posting")
+APPEND_ONLY: Final = ("account_change", "block", "entry", "posting")
+
+FIND_UNGUARDED: Final = """
+    SELECT t.name,
+        CASE WHEN c.relkind IS DISTINCT FROM 'r' THEN 'no_table' ELSE 'not_append_only' END AS what
+    FROM unnest($1::text []) AS t (name)
+    LEFT JOIN pg_class AS c
+        ON c.relname = t.name AND c.relnamespace = (
+            SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = 'ledger'
+        )
+    WHERE c.relkind IS DISTINCT FROM 'r' OR (
+        t.name = ANY ($2::text []) AND NOT EXISTS (
+            SELECT FROM pg_trigger AS g
+            WHERE g.tgrelid = c.oid AND g.tgname = t.name || '_append_only'
+                AND g.tgenabled IN ('O', 'A')
+        )
+    )
+"""
+
 COUNT: Final = """
-    SELECT (SELECT count(*) FROM ledger.posting) AS postings, (SELECT count(*) FROM ledger.account) AS accounts
+    SELECT (SELECT count(*) FROM ledger.posting) AS postings,
+        (SELECT count(*) FROM ledger.account) AS accounts
 """
 
 
@@ -21,6 +42,14 @@ async def count_books(connection: Connection) -> tuple[int, int]:
     return (row["postings"], row["accounts"]) if row else (0, 0)
 
 
+async def check_guards(connection: Connection) -> Check:
+    """Check that the tables are tables, and that the database lets none of them be rewritten."""
+    findings = Findings("guards")
+    for row in await connection.fetch(FIND_UNGUARDED, list(TABLES), list(APPEND_ONLY)):
+        findings.add(row["what"], table=f"ledger.{row['name']}")
+    return findings.check()
+
+
 async def check_books(connection: Connection, progress: Progress) -> list[Check]:
     """Check everything that the journal says about accounts, entries and holds."""
     return [
@@ -28,13 +57,11 @@ async def check_books(connection: Connection, progress: Progress) -> list[Check]
     ]
 
 
-async def _check(
-    connection: Connection, name: str, statement: str, progress: Progress
-) -> Check:
+async def _check(connection: Connection, name: str, statement: str, progress: Progress) -> Check:
     progress(name, 0, 1)
-    rows = await connection.fetch(
-        f"SELECT wrong.*, count(*) OVER () AS total FROM ({statement}) AS wrong LIMIT {FINDINGS_MAX}"  # noqa: S608 (both are constants)
-    )
+    rows = await connection.fetch(f"""
+        SELECT wrong.*, count(*) OVER () AS total FROM ({statement}) AS wrong LIMIT {FINDINGS_MAX}
+    """)  # noqa: S608 (both are constants)
     progress(name, 1, 1)
     return Check(name, rows[0]["total"] if rows else 0, tuple(map(_finding, rows)))
 

@@ -1,4 +1,4 @@
-"""Checks the chain: every block against the postings it holds, its links, signatures and kept heads."""
+"""Checks the chain: each block against its postings, its links, signatures and kept heads."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
@@ -176,9 +176,7 @@ class _Walk:
         if block.public_key not in self._public_keys:
             self._signatures.add("key_unknown", block=block.number, found=block.public_key.hex())
         elif not is_signed(block.head, block.signature, block.public_key):
-            self._signatures.add(
-                "signature_wrong", block=block.number, found=block.signature.hex()
-            )
+            self._signatures.add("signature_wrong", block=block.number, found=block.signature.hex())
 
     def _check_kept(self, block: Block) -> None:
         for head in self._kept.pop(block.number, ()):
@@ -193,7 +191,7 @@ class _Walk:
                 )
 
     async def _explain(self, block: Block, found: int) -> None:
-        """Name the postings of a block that are not as they were sealed, and count those that are gone."""
+        """Name the postings of a block that are not as sealed, and count those that are gone."""
         self._contents.add(
             "block_differs", block=block.number, expected=block.postings, found=found
         )

@@ -14,7 +14,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. `what` is its code, `facts` say where, what was expected and what is there."""
+    """One thing that is wrong: its code, and where, what was expected and what is there."""
 
     what: str
     facts: Mapping[str, object]

@@ -1,4 +1,4 @@
-"""What must hold in the books, as one statement for each check that gives a row for each thing that is wrong.
+"""What must hold in the books: for each check a statement with a row for each thing that is wrong.
 
 All give the same columns: what, part, bucket, account, posting, leg, version, expected, found.
 """
@@ -7,8 +7,8 @@ from typing import Final
 
 # Both sides of every row of the journal, as their accounts must have seen them.
 _SIDES: Final = """
-    SELECT debit_bucket AS bucket, debit_account AS account, debit_version AS version, true AS is_debit,
-        bucket AS posting_bucket, id AS posting, leg, created_at, event_at,
+    SELECT debit_bucket AS bucket, debit_account AS account, debit_version AS version,
+        true AS is_debit, bucket AS posting_bucket, id AS posting, leg, created_at, event_at,
         CASE WHEN kind IN (1, 3, 6) THEN -amount ELSE 0 END AS change,
         CASE WHEN kind = 2 THEN amount WHEN kind BETWEEN 3 AND 5 THEN -amount ELSE 0 END AS pending
     FROM ledger.posting
@@ -20,24 +20,28 @@ _SIDES: Final = """
     FROM ledger.posting
 """
 
-# Each side is summed by itself first, because adding up a million rows costs less than joining them.
+# Each side is summed by itself first: adding up a million rows costs less than joining them.
 BALANCES: Final = """
     WITH moved AS (
         SELECT debit_bucket AS bucket, debit_account AS account,
-            sum(amount) FILTER (WHERE kind IN (1, 3, 6)) AS debits_posted, NULL::numeric AS credits_posted,
-            sum(CASE WHEN kind = 2 THEN amount ELSE -amount END) FILTER (WHERE kind BETWEEN 2 AND 5)
-                AS debits_pending,
+            sum(amount) FILTER (WHERE kind IN (1, 3, 6)) AS debits_posted,
+            NULL::numeric AS credits_posted,
+            sum(CASE WHEN kind = 2 THEN amount ELSE -amount END)
+                FILTER (WHERE kind BETWEEN 2 AND 5) AS debits_pending,
             NULL::numeric AS credits_pending, count(*) AS version
         FROM ledger.posting
         GROUP BY debit_bucket, debit_account
         UNION ALL
-        SELECT credit_bucket, credit_account, NULL, sum(amount) FILTER (WHERE kind IN (1, 3, 6)), NULL,
-            sum(CASE WHEN kind = 2 THEN amount ELSE -amount END) FILTER (WHERE kind BETWEEN 2 AND 5),
+        SELECT credit_bucket, credit_account,
+            NULL, sum(amount) FILTER (WHERE kind IN (1, 3, 6)),
+            NULL, sum(CASE WHEN kind = 2 THEN amount ELSE -amount END)
+                FILTER (WHERE kind BETWEEN 2 AND 5),
             count(*)
         FROM ledger.posting
         GROUP BY credit_bucket, credit_account
     ), journal AS (
-        SELECT bucket, account, sum(debits_posted) AS debits_posted, sum(credits_posted) AS credits_posted,
+        SELECT bucket, account,
+            sum(debits_posted) AS debits_posted, sum(credits_posted) AS credits_posted,
             sum(debits_pending) AS debits_pending, sum(credits_pending) AS credits_pending,
             sum(version) AS version
         FROM moved
@@ -81,8 +85,9 @@ TRIAL_BALANCE: Final = """
 """
 
 LIMITS: Final = """
-    SELECT d.what, NULL AS part, a.bucket, a.id AS account, NULL::uuid AS posting, NULL::smallint AS leg,
-        NULL::bigint AS version, to_jsonb(d.bound) AS expected, to_jsonb(d.kept) AS found
+    SELECT d.what, NULL AS part, a.bucket, a.id AS account, NULL::uuid AS posting,
+        NULL::smallint AS leg, NULL::bigint AS version,
+        to_jsonb(d.bound) AS expected, to_jsonb(d.kept) AS found
     FROM ledger.account AS a
     CROSS JOIN LATERAL (
         VALUES
@@ -101,7 +106,8 @@ LIMITS: Final = """
             END
         )
     ) AS d (what, bound, kept)
-    WHERE (d.what = 'below_floor' AND d.kept < d.bound) OR (d.what = 'above_ceiling' AND d.kept > d.bound)
+    WHERE (d.what = 'below_floor' AND d.kept < d.bound)
+        OR (d.what = 'above_ceiling' AND d.kept > d.bound)
 """
 
 POSTINGS: Final = """
@@ -111,14 +117,16 @@ POSTINGS: Final = """
             WHEN ((p.debit_account # p.credit_account) & 261888) <> 0 THEN 'currency'
             WHEN p.kind NOT BETWEEN 1 AND 6 THEN 'kind'
             WHEN (p.kind >= 3) <> (p.refers_to IS NOT NULL) THEN 'refers_to'
-            WHEN p.debit_account = p.credit_account AND p.debit_bucket = p.credit_bucket THEN 'accounts'
+            WHEN p.debit_account = p.credit_account AND p.debit_bucket = p.credit_bucket
+                THEN 'accounts'
             ELSE 'bucket'
         END AS part,
         p.bucket, NULL::bigint AS account, p.id AS posting, p.leg, NULL::bigint AS version,
         NULL::jsonb AS expected,
         jsonb_build_object(
-            'amount', p.amount, 'kind', p.kind, 'debit', p.debit_account, 'debit_bucket', p.debit_bucket,
-            'credit', p.credit_account, 'credit_bucket', p.credit_bucket, 'refers_to', p.refers_to
+            'amount', p.amount, 'kind', p.kind, 'refers_to', p.refers_to,
+            'debit', p.debit_account, 'debit_bucket', p.debit_bucket,
+            'credit', p.credit_account, 'credit_bucket', p.credit_bucket
         ) AS found
     FROM ledger.posting AS p
     WHERE p.amount NOT BETWEEN 1 AND 1000000000000000
@@ -142,13 +150,17 @@ ENTRIES: Final = f"""
     ), wrong AS (
         SELECT coalesce(e.bucket, s.bucket) AS bucket, coalesce(e.account, s.account) AS account,
             coalesce(e.version, s.version) AS version, coalesce(s.posting, e.posting) AS posting,
-            coalesce(s.leg, e.leg) AS leg, e.version IS NULL AS is_missing, s.version IS NULL AS is_extra,
-            s.posting_bucket AS s_bucket, s.posting AS s_posting, s.leg AS s_leg, s.change AS s_change,
-            s.created_at AS s_created_at, s.event_at AS s_event_at, s.pending, s.is_debit,
-            e.posting_bucket, e.posting AS e_posting, e.leg AS e_leg, e.change, e.created_at, e.event_at,
-            e.place, e.balance_before, e.balance_after, e.held_before, e.held_after, e.created_before
+            coalesce(s.leg, e.leg) AS leg,
+            e.version IS NULL AS is_missing, s.version IS NULL AS is_extra,
+            s.posting_bucket AS s_bucket, s.posting AS s_posting, s.leg AS s_leg,
+            s.change AS s_change, s.created_at AS s_created_at, s.event_at AS s_event_at,
+            s.pending, s.is_debit,
+            e.posting_bucket, e.posting AS e_posting, e.leg AS e_leg, e.change, e.created_at,
+            e.event_at, e.place, e.balance_before, e.balance_after, e.held_before, e.held_after,
+            e.created_before
         FROM entry AS e
-        FULL JOIN side AS s ON s.bucket = e.bucket AND s.account = e.account AND s.version = e.version
+        FULL JOIN side AS s
+            ON s.bucket = e.bucket AND s.account = e.account AND s.version = e.version
         WHERE e.place IS DISTINCT FROM e.version
             OR s.posting IS DISTINCT FROM e.posting
             OR s.leg IS DISTINCT FROM e.leg
@@ -167,9 +179,6 @@ ENTRIES: Final = f"""
     FROM wrong AS w
     LEFT JOIN ledger.account AS a ON a.bucket = w.bucket AND a.id = w.account
     CROSS JOIN LATERAL (
-        SELECT w.held_before + CASE WHEN a.debit_normal <> w.is_debit THEN w.pending ELSE 0 END AS held_after
-    ) AS h
-    CROSS JOIN LATERAL (
         VALUES
         ('entry_missing', NULL, NULL::jsonb, NULL::jsonb, w.is_missing),
         ('entry_extra', NULL, NULL, NULL, w.is_extra),
@@ -178,9 +187,15 @@ ENTRIES: Final = f"""
             'entry_differs', 'posting_bucket', to_jsonb(w.s_bucket), to_jsonb(w.posting_bucket),
             w.s_bucket <> w.posting_bucket
         ),
-        ('entry_differs', 'posting', to_jsonb(w.s_posting), to_jsonb(w.e_posting), w.s_posting <> w.e_posting),
+        (
+            'entry_differs', 'posting', to_jsonb(w.s_posting), to_jsonb(w.e_posting),
+            w.s_posting <> w.e_posting
+        ),
         ('entry_differs', 'leg', to_jsonb(w.s_leg), to_jsonb(w.e_leg), w.s_leg <> w.e_leg),
-        ('entry_differs', 'change', to_jsonb(w.s_change), to_jsonb(w.change), w.s_change <> w.change),
+        (
+            'entry_differs', 'change', to_jsonb(w.s_change), to_jsonb(w.change),
+            w.s_change <> w.change
+        ),
         (
             'entry_differs', 'created_at', to_jsonb(w.s_created_at), to_jsonb(w.created_at),
             w.s_created_at <> w.created_at
@@ -190,12 +205,20 @@ ENTRIES: Final = f"""
             w.s_event_at IS DISTINCT FROM w.event_at AND NOT w.is_missing AND NOT w.is_extra
         ),
         (
-            'entry_differs', 'balance_after', to_jsonb(w.balance_before + w.change), to_jsonb(w.balance_after),
+            'entry_differs', 'balance_after',
+            to_jsonb(w.balance_before + w.change), to_jsonb(w.balance_after),
             w.balance_before + w.change <> w.balance_after
         ),
         (
-            'entry_differs', 'held_after', to_jsonb(h.held_after), to_jsonb(w.held_after),
-            h.held_after <> w.held_after
+            'entry_differs', 'held_after',
+            to_jsonb(
+                w.held_before
+                + CASE WHEN a.debit_normal <> w.is_debit THEN w.pending ELSE 0 END
+            ),
+            to_jsonb(w.held_after),
+            w.held_after - w.held_before
+            <> CASE WHEN a.debit_normal <> w.is_debit THEN w.pending ELSE 0 END
+            AND NOT w.is_missing AND NOT w.is_extra
         ),
         (
             'time_runs_back', 'created_at', to_jsonb(w.created_before), to_jsonb(w.created_at),
@@ -203,7 +226,7 @@ ENTRIES: Final = f"""
         )
     ) AS d (what, part, expected, found, is_so)
     WHERE d.is_so
-"""
+"""  # noqa: S608 (a constant)
 
 HOLDS: Final = """
     WITH taken AS (
@@ -230,8 +253,10 @@ HOLDS: Final = """
         GROUP BY s.bucket, s.account
     )
     SELECT
-        CASE WHEN h.id IS NULL THEN 'hold_missing' WHEN p.id IS NULL THEN 'hold_extra' ELSE 'hold_differs' END
-            AS what,
+        CASE
+            WHEN h.id IS NULL THEN 'hold_missing' WHEN p.id IS NULL THEN 'hold_extra'
+            ELSE 'hold_differs'
+        END AS what,
         d.part, coalesce(p.bucket, h.bucket) AS bucket, NULL::bigint AS account,
         coalesce(p.id, h.id) AS posting, coalesce(p.leg, h.leg) AS leg, NULL::bigint AS version,
         to_jsonb(d.expected) AS expected, to_jsonb(d.found) AS found
@@ -239,9 +264,13 @@ HOLDS: Final = """
     FULL JOIN ledger.hold AS h ON h.bucket = p.bucket AND h.id = p.id AND h.leg = p.leg
     CROSS JOIN LATERAL (
         VALUES
-        ('amount', p.amount, h.amount), ('captured', p.captured, h.captured), ('released', p.released, h.released),
-        ('debit_bucket', p.debit_bucket, h.debit_bucket), ('debit_account', p.debit_account, h.debit_account),
-        ('credit_bucket', p.credit_bucket, h.credit_bucket), ('credit_account', p.credit_account, h.credit_account)
+        ('amount', p.amount, h.amount),
+        ('captured', p.captured, h.captured),
+        ('released', p.released, h.released),
+        ('debit_bucket', p.debit_bucket, h.debit_bucket),
+        ('debit_account', p.debit_account, h.debit_account),
+        ('credit_bucket', p.credit_bucket, h.credit_bucket),
+        ('credit_account', p.credit_account, h.credit_account)
     ) AS d (part, expected, found)
     WHERE d.expected IS DISTINCT FROM d.found
         AND (d.part = 'amount' OR (p.id IS NOT NULL AND h.id IS NOT NULL))
@@ -251,8 +280,8 @@ HOLDS: Final = """
     FROM ledger.hold AS h
     WHERE h.captured + h.released > h.amount
     UNION ALL
-    SELECT 'pending_differs', d.part, coalesce(a.bucket, k.bucket), coalesce(a.id, k.account), NULL, NULL, NULL,
-        to_jsonb(d.expected), to_jsonb(d.found)
+    SELECT 'pending_differs', d.part, coalesce(a.bucket, k.bucket), coalesce(a.id, k.account),
+        NULL, NULL, NULL, to_jsonb(d.expected), to_jsonb(d.found)
     FROM ledger.account AS a
     FULL JOIN kept AS k ON k.bucket = a.bucket AND k.account = a.id
     CROSS JOIN LATERAL (
@@ -265,8 +294,8 @@ HOLDS: Final = """
 
 REFERENCES: Final = """
     SELECT CASE WHEN p.kind = 6 THEN 'reversal_wrong' ELSE 'refers_to_no_hold' END AS what,
-        NULL AS part, p.bucket, NULL::bigint AS account, p.id AS posting, p.leg, NULL::bigint AS version,
-        to_jsonb(p.refers_to) AS expected,
+        NULL AS part, p.bucket, NULL::bigint AS account, p.id AS posting, p.leg,
+        NULL::bigint AS version, to_jsonb(p.refers_to) AS expected,
         CASE WHEN o.id IS NOT NULL THEN jsonb_build_object(
             'kind', o.kind, 'amount', o.amount, 'debit', o.debit_account, 'credit', o.credit_account
         ) END AS found
@@ -283,7 +312,8 @@ REFERENCES: Final = """
         END, false
     )
     UNION ALL
-    SELECT 'reversed_in_part', NULL, r.bucket, NULL, r.id, NULL, NULL, to_jsonb(count(o.leg)), to_jsonb(r.legs)
+    SELECT 'reversed_in_part', NULL, r.bucket, NULL, r.id, NULL, NULL,
+        to_jsonb(count(o.leg)), to_jsonb(r.legs)
     FROM (
         SELECT bucket, id, refers_to, count(*) AS legs
         FROM ledger.posting WHERE kind = 6 GROUP BY bucket, id, refers_to
@@ -292,7 +322,8 @@ REFERENCES: Final = """
     GROUP BY r.bucket, r.id, r.legs
     HAVING count(o.leg) <> r.legs
     UNION ALL
-    SELECT 'reversed_twice', NULL, bucket, NULL, refers_to, leg, NULL, to_jsonb(1), to_jsonb(count(*))
+    SELECT 'reversed_twice', NULL, bucket, NULL, refers_to, leg, NULL,
+        to_jsonb(1), to_jsonb(count(*))
     FROM ledger.posting
     WHERE kind = 6
     GROUP BY bucket, refers_to, leg

@@ -10,8 +10,7 @@ from typing import TypeAlias
 from xinghan.kit.db import Connection
 from xinghan.kit.errors import XinghanError
 from xinghan.kit.ids import MerchantId, PostingId, TradeId
-from xinghan.ledger.model import Post
-from xinghan.ledger.posting import post_in
+from xinghan.ledger import Post, post_in
 from xinghan.payments import store
 from xinghan.payments.actions.order import new_trade
 from xinghan.payments.actions.recording import note

@@ -109,7 +109,7 @@ def _new_refund(trade: Trade, request: RefundRequest, now: datetime, *, cancels:
 async def _give_back(
     connection: Connection, going: Sequence[_Turn], answers: dict[int, RefundAnswer], now: datetime
 ) -> None:
-    """Post the refunds; one that the stripe of the payer's bucket cannot cover is tried with the others' help."""
+    """Post the refunds: money is swept between the merchant's stripes where the payer's lacks it."""
     results = await post_sweeping(connection, [(_posting(turn),) for turn in going])
     changes = Changes()
     for turn, (result,) in zip(going, results, strict=True):
