@@ -1,4 +1,4 @@
-"""Mei's teahouse, which sells, and Lin, who pays: their rows, accounts and keys in a test's database."""
+"""Mei's teahouse, which sells, and Lin, who pays, with their accounts in a test's database."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,21 +17,23 @@ from xinghan.payments.fees import FeePlan
 from xinghan.payments.model import NewTrade, Payment, Refund, RefundRequest, Trade
 
 CNY = Currency.of("CNY")
+APP_ID = "2021000000000001"
 
 
 @dataclass
 class Sale:
-    """A merchant with an app, and a payer with 1,000,000.00 CNY."""
+    """A merchant, and a payer with 1,000,000.00 CNY; `app` once somebody has added it."""
 
     database: Database
     vault: Vault
     clock: Clock
     merchant: Merchant
-    app: NewApp
+    app_id: str
     payer: Person
     payer_account: AccountId
     seller_account: AccountId
     fee_account: AccountId
+    app: NewApp | None = None
     numbers: count = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
@@ -43,16 +45,22 @@ class Sale:
             merchant = await identity.create_merchant(
                 connection, vault, "Mei's teahouse", actor="t"
             )
-            app = await identity.create_app(
-                connection, vault, merchant, AppMode.KEY, actor="t", clock=clock
-            )
             payer = await identity.create_person(connection, vault, "林小雨", actor="t")
             seller = await wallets.open_merchant_account(connection, merchant.id, CNY)
             wallet = await wallets.open_wallet(connection, payer.key, CNY)
             fees = await open_account(connection, NewAccount("CNY", "fee_income", striped=True))
             money = Money(100_000_000, CNY)
             await wallets.top_up(connection, payer.key, money, PostingId(uuid7()))
-        return cls(database, vault, clock, merchant, app, payer, wallet, seller, fees)
+        return cls(database, vault, clock, merchant, APP_ID, payer, wallet, seller, fees)
+
+    async def add_app(self, mode: AppMode = AppMode.KEY) -> NewApp:
+        """Give the merchant a real app, whose orders these are from now on."""
+        async with self.database.transaction() as connection:
+            self.app = await identity.create_app(
+                connection, self.vault, self.merchant, mode, actor="t", clock=self.clock
+            )
+        self.app_id = self.app.app_id
+        return self.app
 
     def order(
         self,
@@ -64,7 +72,7 @@ class Sale:
         """Ask for one more order of the merchant's."""
         return NewTrade(
             merchant=self.merchant.id,
-            app_id=app_id or self.app.app_id,
+            app_id=app_id or self.app_id,
             out_trade_no=f"T{next(self.numbers)}",
             subject="红茶 & 1+1=2",
             total=Money(total_minor, CNY),
@@ -84,5 +92,5 @@ class Sale:
     async def refund(self, trade: Trade, amount_minor: int, number: str = "R1") -> Refund:
         """Give a part of a trade back."""
         amount = Money(amount_minor, CNY)
-        request = RefundRequest(trade.id, self.merchant.id, number, amount, self.app.app_id)
+        request = RefundRequest(trade.id, self.merchant.id, number, amount, self.app_id)
         return (await self.payments.refund(request)).refund

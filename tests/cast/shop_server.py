@@ -1,4 +1,4 @@
-"""A shop's own web server on the loopback interface, which answers notifications as it is told to."""
+"""A shop's own web server on a loopback address, which answers notifications as it is told."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A shop, two payers and the payments counter for tests, with the books checked at every refusal."""
+"""A shop, two payers and the payments counter for tests; refusals must not move the books."""
 
 from datetime import timedelta
 from typing import Final

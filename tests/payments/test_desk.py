@@ -1,11 +1,13 @@
 """Orders are made, paid, refunded, closed and cancelled; each verb again changes nothing."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
 from payments.counter import LIN_HAS_MINOR, Counter
+from xinghan.kit.db import Database
 from xinghan.kit.ids import DeviceId, MerchantId, uuid7
 from xinghan.kit.money import Money
 from xinghan.kit.numbering import new_trade_id
@@ -29,6 +31,15 @@ from xinghan.payments.model import (
     TradePaid,
     TradeUnpaid,
 )
+
+
+@pytest.fixture
+async def counter(database: Database) -> AsyncIterator[Counter]:
+    """A shop and two payers, whose books must be in order when a test ends."""
+    opened = Counter(database)
+    await opened.open()
+    yield opened
+    await opened.books.check()
 
 
 async def kinds(counter: Counter, trade_id: object) -> list[str]:

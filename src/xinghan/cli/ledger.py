@@ -24,9 +24,7 @@ from xinghan.cli.refusal import CommandRefused, refusing_plainly
 from xinghan.kit.db import ConnectionLost, DatabaseError
 from xinghan.kit.i18n import Language
 from xinghan.kit.ids import POSTING, PostingId
-from xinghan.kit.startup import StartupError, speaks_chinese
-from xinghan.ledger import proof as sealing
-from xinghan.ledger import verification
+from xinghan.kit.startup import StartupError, terminal_is_chinese
 
 EXIT_NOT_IN_ORDER: Final = 1
 PUBLIC_KEY_BYTES: Final = 32
@@ -67,7 +65,7 @@ def verify(
     if as_json:
         print(json.dumps(report.to_json(), ensure_ascii=False))
     else:
-        _show_report(report, "zh" if speaks_chinese() else "en")
+        _show_report(report, "zh" if terminal_is_chinese() else "en")
     if not report.ok:
         raise typer.Exit(EXIT_NOT_IN_ORDER)
 
@@ -107,8 +105,8 @@ async def _verify(
     progress: ledger.Progress,
 ) -> ledger.Report:
     async with open_platform(data, database_url) as platform:
-        own = platform.settings.data / sealing.HEADS_FILE
-        return await verification.verify(
+        own = platform.settings.data / ledger.HEADS_FILE
+        return await ledger.verify(
             platform.database,
             public_keys=[await _public_key(platform, public_key)],
             heads=[*([own] if own.exists() else []), *heads],
@@ -120,7 +118,7 @@ async def _public_key(platform: Platform, given: str | None) -> bytes:
     if given is None:
         async with platform.database.acquire() as connection:
             vault = await identity.open_vault(connection, platform.settings)
-        return sealing.HeadKey(vault.subkey(sealing.SEED_PURPOSE)).public_key
+        return ledger.HeadKey(vault.subkey(ledger.SEED_PURPOSE)).public_key
     try:
         key = bytes.fromhex(given)
     except ValueError:
@@ -133,10 +131,10 @@ async def _public_key(platform: Platform, given: str | None) -> bytes:
     return key
 
 
-async def _fetch_head(data: Path | None, database_url: str | None) -> sealing.Block | None:
+async def _fetch_head(data: Path | None, database_url: str | None) -> ledger.Block | None:
     async with open_platform(data, database_url) as platform:
         async with platform.database.acquire() as connection:
-            return await sealing.fetch_last_block(connection)
+            return await ledger.fetch_last_block(connection)
 
 
 async def _prove(
@@ -144,7 +142,7 @@ async def _prove(
 ) -> list[dict[str, object]]:
     async with open_platform(data, database_url) as platform:
         async with platform.database.acquire() as connection:
-            return await sealing.prove(connection, posting)
+            return await ledger.prove(connection, posting)
 
 
 def _read_posting(text: str) -> PostingId:
@@ -176,7 +174,9 @@ def _progress() -> Iterator[ledger.Progress]:
     """Show on a terminal's stderr how far each check is."""
     columns = (TextColumn("{task.description:<16}"), BarColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         tasks: dict[str, TaskID] = {}
 
         def show(check: str, done: int, total: int) -> None:

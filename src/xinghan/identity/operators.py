@@ -118,9 +118,7 @@ async def check_operator_token(connection: Connection, token: str) -> UUID:
     return identity
 
 
-async def open_session(
-    connection: Connection, vault: Vault, token: str, now: datetime
-) -> Session:
+async def open_session(connection: Connection, vault: Vault, token: str, now: datetime) -> Session:
     """Sign somebody in. Raises OperatorUnknown."""
     identity, session = await check_operator_token(connection, token), uuid7()
     await connection.execute(INSERT_SESSION, session, identity, now, now + SESSION_LASTS)

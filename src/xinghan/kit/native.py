@@ -75,15 +75,14 @@ class ErrorDetail(Answer):
 
     code: str = Field(description="Name of the error for programs.", examples=["account_not_found"])
     message: str = Field(
-        description="What is wrong, for people.", examples=["There is no account acc_0000000000001."]
+        description="What is wrong, for people.",
+        examples=["There is no account acc_0000000000001."],
     )
     field: str | None = Field(
         description="The field that is wrong, if it is one; dots lead into the body.",
         examples=["requests.0.legs"],
     )
-    money: str = Field(
-        description="What happened to the money.", examples=["no money has moved"]
-    )
+    money: str = Field(description="What happened to the money.", examples=["no money has moved"])
     language: Language = Field(description="The language of `message` and `money`.")
 
 
@@ -166,13 +165,15 @@ def native_api(
         root_path_in_servers=False,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
-        responses={status: REFUSALS[status] for status in (400, 429, 503)},
+        responses={
+            **refusals(400, 429, 503),
+            "default": REFUSALS[400] | {"description": "Any other error."},
+        },
     )
     for router in public:
         api.include_router(router)
     for router in guarded:
-        responses: dict[int | str, dict[str, Any]] = {401: REFUSALS[401]}
-        api.include_router(router, dependencies=[guard], responses=responses)
+        api.include_router(router, dependencies=[guard], responses=refusals(401))
     for kind, handler in (
         (XinghanError, _tell),
         (RequestValidationError, _tell_invalid),

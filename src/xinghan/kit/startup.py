@@ -25,7 +25,7 @@ class StartupError(Exception):
 
     def text(self) -> str:
         """Give the message in the language of the operator's terminal."""
-        return self.chinese if _terminal_is_chinese() else self.english
+        return self.chinese if terminal_is_chinese() else self.english
 
 
 class PortTaken(StartupError):
@@ -58,7 +58,8 @@ class SettingsInvalid(StartupError):
     exit_code = EXIT_SETTINGS
 
 
-def _terminal_is_chinese() -> bool:
+def terminal_is_chinese() -> bool:
+    """Tell whether the operator's terminal speaks Chinese; otherwise it is told in English."""
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if value := os.environ.get(name):
             return value.lower().startswith("zh")

@@ -25,12 +25,12 @@ _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
-FetchRows: TypeAlias = Callable[[str | None, int], Awaitable[tuple[Sequence[Sequence[object]], str | None]]]
+FetchRows: TypeAlias = Callable[
+    [str | None, int], Awaitable[tuple[Sequence[Sequence[object]], str | None]]
+]
 
 
-async def csv_response(
-    name: str, columns: Sequence[str], fetch: FetchRows
-) -> StreamingResponse:
+async def csv_response(name: str, columns: Sequence[str], fetch: FetchRows) -> StreamingResponse:
     """Give a whole list, page by page, as the file `name`.csv of at most ROWS_MAX rows.
 
     `fetch` gives the rows of a page, by cursor and number, and the next cursor. The first page is

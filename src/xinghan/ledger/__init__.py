@@ -41,6 +41,22 @@ from xinghan.ledger.model import (
 )
 from xinghan.ledger.numbers import home_bucket, is_striped
 from xinghan.ledger.posting import RACES, Ledger, Linked, post_in
+from xinghan.ledger.proof import (
+    HEADS_FILE,
+    SEED_PURPOSE,
+    Block,
+    HeadKey,
+    HeadsDisagree,
+    HeadsFile,
+    HeadSigner,
+    NotSealedYet,
+    ProofRefused,
+    fetch_last_block,
+    prove,
+    seal,
+    seal_tail,
+    verify_inclusion,
+)
 from xinghan.ledger.records import Page, PastBalance, StatementLine, TrialBalance, TrialLine
 from xinghan.ledger.rules import Written
 from xinghan.ledger.statements import (
@@ -52,20 +68,30 @@ from xinghan.ledger.statements import (
     search_postings,
 )
 from xinghan.ledger.sweeps import plan_sweep, post_sweeping, sweep_id
+from xinghan.ledger.verification import Check, Finding, Progress, Report, verify
 
 __all__ = [
     "BUCKETS",
     "CURRENCY_POSITION",
+    "HEADS_FILE",
     "RACES",
+    "SEED_PURPOSE",
     "AccountBeyondLimit",
     "AccountClosed",
     "AccountNotEmpty",
     "AccountNotFound",
     "Balance",
+    "Block",
     "Capture",
+    "Check",
     "CursorMalformed",
     "Exchange",
     "ExchangeMalformed",
+    "Finding",
+    "HeadKey",
+    "HeadSigner",
+    "HeadsDisagree",
+    "HeadsFile",
     "Hold",
     "InsufficientFunds",
     "Kind",
@@ -74,12 +100,16 @@ __all__ = [
     "Linked",
     "Movement",
     "NewAccount",
+    "NotSealedYet",
     "Outcome",
     "Page",
     "PastBalance",
     "Post",
     "PostingNotFound",
+    "Progress",
+    "ProofRefused",
     "Release",
+    "Report",
     "Request",
     "Result",
     "Reverse",
@@ -93,6 +123,7 @@ __all__ = [
     "fetch_balance_by_ledger_time",
     "fetch_balance_by_world_time",
     "fetch_balances",
+    "fetch_last_block",
     "fetch_posting",
     "fetch_statement",
     "fetch_trial_balance",
@@ -107,7 +138,12 @@ __all__ = [
     "position_account",
     "post_in",
     "post_sweeping",
+    "prove",
+    "seal",
+    "seal_tail",
     "search_postings",
     "sweep_id",
     "unfreeze_account",
+    "verify",
+    "verify_inclusion",
 ]

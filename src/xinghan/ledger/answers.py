@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -39,6 +40,14 @@ from xinghan.ledger.model import (
 from xinghan.ledger.numbers import currency_numeric_of
 from xinghan.ledger.records import StatementLine, TrialBalance
 from xinghan.ledger.rules import Written
+
+ENTRY_COLUMNS: Final = (
+    *("created_at", "event_at", "kind", "posting", "bucket", "leg", "counterparty"),
+    *("change", "balance", "available", "currency"),
+)
+ACCOUNT_COLUMNS: Final = (
+    *("account", "kind", "currency", "balance", "available", "entries", "frozen", "closed"),
+)
 
 CurrencyCode = Annotated[
     str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217.", examples=["CNY"])
@@ -143,9 +152,7 @@ class PostBody(Body):
 
     def request(self) -> Request:
         """Give the ledger's request."""
-        return Post(
-            self.id, tuple(leg.leg() for leg in self.legs), self.event_at, self.metadata
-        )
+        return Post(self.id, tuple(leg.leg() for leg in self.legs), self.event_at, self.metadata)
 
 
 class HoldBody(Body):
@@ -179,9 +186,7 @@ class CaptureBody(Body):
 
     def request(self) -> Request:
         """Give the ledger's request."""
-        return Capture(
-            self.id, self.hold, self.bucket, self.amount_minor, self.leg, self.event_at
-        )
+        return Capture(self.id, self.hold, self.bucket, self.amount_minor, self.leg, self.event_at)
 
 
 class ReleaseBody(Body):
@@ -514,3 +519,22 @@ class ProofAnswer(Answer):
     """For each leg, all that somebody needs who has only the signer's public key."""
 
     proofs: list[dict[str, Any]]
+
+
+def account_row(account: AccountAnswer) -> Sequence[object]:
+    """Give an account as a row of ACCOUNT_COLUMNS."""
+    frozen = " ".join(side for side, refused in account.frozen if refused)
+    return (
+        *(account.id, account.kind, account.currency, account.balance, account.available),
+        *(account.version, frozen, account.closed),
+    )
+
+
+def entry_row(entry: EntryAnswer, currency: str) -> Sequence[object]:
+    """Give an entry as a row of ENTRY_COLUMNS."""
+    return (
+        entry.created_at.isoformat(),
+        entry.event_at and entry.event_at.isoformat(),
+        *(entry.kind, entry.posting, entry.bucket, entry.leg, entry.counterparty),
+        *(entry.change, entry.balance, entry.available, currency),
+    )

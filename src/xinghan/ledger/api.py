@@ -25,6 +25,8 @@ from xinghan.ledger.accounts import (
     unfreeze_account,
 )
 from xinghan.ledger.answers import (
+    ACCOUNT_COLUMNS,
+    ENTRY_COLUMNS,
     AccountAnswer,
     AccountsAnswer,
     BalanceAnswer,
@@ -44,6 +46,8 @@ from xinghan.ledger.answers import (
     StatementAnswer,
     TrialBalanceAnswer,
     TrialBalancesAnswer,
+    account_row,
+    entry_row,
 )
 from xinghan.ledger.listing import list_accounts
 from xinghan.ledger.posting import RACES, Linked, post_in
@@ -58,14 +62,6 @@ from xinghan.ledger.statements import (
 )
 
 REQUESTS_MAX: Final = 1000
-ENTRY_COLUMNS: Final = (
-    *("created_at", "event_at", "kind", "posting", "bucket", "leg", "counterparty"),
-    *("change", "balance", "available", "currency"),
-)
-ACCOUNT_COLUMNS: Final = (
-    *("account", "kind", "currency", "balance", "available", "entries", "frozen", "closed"),
-)
-
 router = APIRouter(prefix="/ledger", tags=["ledger"])
 
 AccountPath = Annotated[AccountRef, Path()]
@@ -86,7 +82,9 @@ async def open_ledger_account(store: Store, body: NewAccountBody) -> AccountAnsw
         return AccountAnswer.of(await fetch_balance(connection, account))
 
 
-@router.get("/accounts", summary="List accounts", response_model=AccountsAnswer, responses=CSV_CONTENT)
+@router.get(
+    "/accounts", summary="List accounts", response_model=AccountsAnswer, responses=CSV_CONTENT
+)
 async def list_ledger_accounts(
     store: Store,
     kind: KindName | None = None,
@@ -116,9 +114,7 @@ async def list_ledger_accounts(
     return await fetch(cursor, limit)
 
 
-@router.get(
-    "/accounts/{account}", summary="Read an account", responses=refusals(404)
-)
+@router.get("/accounts/{account}", summary="Read an account", responses=refusals(404))
 async def read_ledger_account(store: Store, account: AccountPath) -> AccountAnswer:
     """Read an account as it is now."""
     async with store.acquire() as connection:
@@ -136,7 +132,9 @@ async def read_statement(
     account: AccountPath,
     cursor: Cursor = None,
     limit: Limit = 50,
-    order: Annotated[Literal["newest", "oldest"], Query(description="Which come first.")] = "newest",
+    order: Annotated[
+        Literal["newest", "oldest"], Query(description="Which come first.")
+    ] = "newest",
     format: Format = "json",  # noqa: A002 (the parameter's public name)
 ) -> StatementAnswer | Response:
     """Read an account's entries with the running balance after each."""
@@ -267,9 +265,7 @@ async def search_ledger_postings(
     return PostingsAnswer(items=items, next_cursor=page.next_cursor)
 
 
-@router.get(
-    "/postings/{bucket}/{posting}", summary="Read a posting", responses=refusals(404)
-)
+@router.get("/postings/{bucket}/{posting}", summary="Read a posting", responses=refusals(404))
 async def read_posting(
     store: Store, bucket: BucketPath, posting: Annotated[PostingRef, Path()]
 ) -> PostingAnswer:
@@ -313,25 +309,6 @@ async def list_heads(store: Store, cursor: Cursor = None, limit: Limit = 50) -> 
     items = [HeadAnswer.model_validate(block.to_json()) for block in blocks[:limit]]
     more = len(blocks) > limit
     return HeadsAnswer(items=items, next_cursor=str(items[-1].number) if more else None)
-
-
-def account_row(account: AccountAnswer) -> Sequence[object]:
-    """Give an account as a row of ACCOUNT_COLUMNS."""
-    frozen = " ".join(side for side, refused in account.frozen if refused)
-    return (
-        *(account.id, account.kind, account.currency, account.balance, account.available),
-        *(account.version, frozen, account.closed),
-    )
-
-
-def entry_row(entry: EntryAnswer, currency: str) -> Sequence[object]:
-    """Give an entry as a row of ENTRY_COLUMNS."""
-    return (
-        entry.created_at.isoformat(),
-        entry.event_at and entry.event_at.isoformat(),
-        *(entry.kind, entry.posting, entry.bucket, entry.leg, entry.counterparty),
-        *(entry.change, entry.balance, entry.available, currency),
-    )
 
 
 def _groups(requests: Sequence[Any]) -> list[Linked]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -28,6 +30,15 @@ from xinghan.payments.model import (
     Refund,
     Trade,
     TradeState,
+)
+
+
+TRADE_COLUMNS: Final = (
+    *("created_at", "trade_no", "out_trade_no", "merchant", "subject", "state", "total"),
+    *("refunded", "currency", "buyer", "paid_at", "closed_at", "id"),
+)
+NOTIFICATION_COLUMNS: Final = (
+    *("created_at", "id", "trade", "app_id", "url", "attempts", "delivered_at", "next_attempt_at"),
 )
 
 
@@ -233,3 +244,17 @@ class TradeRecordAnswer(TradeAnswer):
             refunds=[RefundAnswer.of(one, record.trade.currency) for one in record.refunds],
             notifications=[ToldAnswer.with_tries(told) for told in record.told],
         )
+
+
+def trade_row(trade: TradeAnswer) -> Sequence[object]:
+    """Give a trade as a row of TRADE_COLUMNS."""
+    return [_cell(getattr(trade, name)) for name in TRADE_COLUMNS]
+
+
+def notification_row(notification: NotificationAnswer) -> Sequence[object]:
+    """Give a notification as a row of NOTIFICATION_COLUMNS."""
+    return [_cell(getattr(notification, name)) for name in NOTIFICATION_COLUMNS]
+
+
+def _cell(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value

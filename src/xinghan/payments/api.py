@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
@@ -14,6 +14,8 @@ from xinghan.kit.native_types import MerchantRef, NotificationRef, TradeRef
 from xinghan.kit.vault import Vault
 from xinghan.kit.tables import CSV_CONTENT, csv_response
 from xinghan.payments.answers import (
+    NOTIFICATION_COLUMNS,
+    TRADE_COLUMNS,
     NotificationAnswer,
     NotificationsAnswer,
     OrderAnswer,
@@ -21,6 +23,8 @@ from xinghan.payments.answers import (
     TradeAnswer,
     TradeRecordAnswer,
     TradesAnswer,
+    notification_row,
+    trade_row,
 )
 from xinghan.payments.codes import order_code_key, trade_of_order_token
 from xinghan.payments.desk import Payments
@@ -37,14 +41,6 @@ from xinghan.payments.notifications import (
     NotificationNotFound,
     list_attempts,
     resend_notification,
-)
-
-TRADE_COLUMNS: Final = (
-    *("created_at", "trade_no", "out_trade_no", "merchant", "subject", "state", "total"),
-    *("refunded", "currency", "buyer", "paid_at", "closed_at", "id"),
-)
-NOTIFICATION_COLUMNS: Final = (
-    *("created_at", "id", "trade", "app_id", "url", "attempts", "delivered_at", "next_attempt_at"),
 )
 
 orders = APIRouter(prefix="/orders", tags=["orders"])
@@ -108,7 +104,7 @@ async def list_all_trades(
         cursor: str | None, limit: int
     ) -> tuple[Sequence[Sequence[object]], str | None]:
         page = await fetch(cursor, limit)
-        rows = [[getattr(trade, name) for name in TRADE_COLUMNS] for trade in page.items]
+        rows = [trade_row(trade) for trade in page.items]
         return rows, page.next_cursor
 
     if format == "csv":
@@ -153,7 +149,7 @@ async def list_notifications(
         cursor: str | None, limit: int
     ) -> tuple[Sequence[Sequence[object]], str | None]:
         page = await fetch(cursor, limit)
-        rows = [[getattr(one, name) for name in NOTIFICATION_COLUMNS] for one in page.items]
+        rows = [notification_row(one) for one in page.items]
         return rows, page.next_cursor
 
     if format == "csv":

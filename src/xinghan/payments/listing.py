@@ -208,5 +208,3 @@ def _trade_cursor(cursor: str | None) -> TradeId | None:
     if not is_trade_id(trade):
         raise Invalid(field="cursor")
     return trade
-
-

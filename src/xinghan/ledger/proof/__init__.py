@@ -1,6 +1,6 @@
 """Tamper evidence: postings in a chain of signed heads, and the proof that one is in it."""
 
-from xinghan.ledger.proof.heads import HeadsFile, KeptHead, read_heads
+from xinghan.ledger.proof.heads import HEADS_FILE, HeadsFile, KeptHead, read_heads
 from xinghan.ledger.proof.inclusion import decode_posting, prove, verify_inclusion
 from xinghan.ledger.proof.model import (
     Block,
@@ -13,6 +13,7 @@ from xinghan.ledger.proof.signing import SEED_PURPOSE, HeadKey, HeadSigner, is_s
 from xinghan.ledger.proof.store import fetch_last_block
 
 __all__ = [
+    "HEADS_FILE",
     "POSTINGS_MAX",
     "SEED_PURPOSE",
     "Block",

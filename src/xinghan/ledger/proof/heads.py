@@ -17,6 +17,8 @@ from xinghan.ledger.proof import store
 from xinghan.ledger.proof.merkle import HASH_BYTES
 from xinghan.ledger.proof.model import Block, HeadsDisagree
 
+# Its name in the data directory.
+HEADS_FILE: Final = "heads.jsonl"
 BLOCKS_PER_READING: Final = 1_000
 LAST_LINE_BYTES_MAX: Final = 4_096
 
