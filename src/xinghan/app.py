@@ -1,5 +1,6 @@
 """The web application: settings → database → rooms → doors."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,11 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
+from xinghan.consoles import console_app
 from xinghan.gateway.methods import runner
 from xinghan.gateway.methods.rooms import Rooms
+from xinghan.gateway.notify_verify import answer_notify_verify
 from xinghan.gateway.routes import Gateway, gateway_routes
 from xinghan.identity import SERVING_APPLICATION, AppDirectory, open_vault
 from xinghan.identity.api import require_operator
+from xinghan.identity.operators import ensure_operator_token
 from xinghan.kit.clock import Clock, SystemClock
 from xinghan.kit.db import ConnectionLost, Database
 from xinghan.kit.limits import Buckets
@@ -29,6 +33,8 @@ from xinghan.payments.api import router as payments_api
 from xinghan.payments.codes import order_code_key
 from xinghan.payments.desk import Payments
 from xinghan.wallets import AccountBook
+
+log = logging.getLogger("xinghan.app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +64,19 @@ def build_app(settings: Settings) -> Starlette:
         async with open_platform(settings) as platform:
             app.state.platform = platform
             app.state.gateway = open_gateway(platform)
+            await _ensure_operator_token(platform)
             yield
 
+    pages = console_app(https=settings.public_url.startswith("https:"))
     native = native_api([orders], [ledger_api, payments_api], Depends(require_operator))
     routes = [
         Route("/healthz", healthz),
         *gateway_routes(),
         Mount(NATIVE_PREFIX, app=native),
+        Mount("/", app=pages),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
-    native.state = app.state
+    native.state = pages.state = app.state
     return app
 
 
@@ -94,6 +103,16 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         await database.close()
 
 
+async def _ensure_operator_token(platform: Platform) -> None:
+    """Make the operator's token at the first start; where it cannot be kept, a command makes it."""
+    directory = platform.settings.data / "keys"
+    try:
+        async with platform.database.transaction() as connection:
+            await ensure_operator_token(connection, directory)
+    except OSError as error:
+        log.warning("no operator token in %s: %s; see `xinghan operator token`", directory, error)
+
+
 def open_gateway(platform: Platform) -> Gateway:
     """Put the open gateway's doors before the platform's rooms."""
     settings = platform.settings
@@ -108,7 +127,10 @@ def open_gateway(platform: Platform) -> Gateway:
     )
     rate = settings.app_requests_per_second
     return Gateway(
-        platform.apps.find, runner(rooms, Buckets(per_second=rate, burst=rate)), platform.clock
+        platform.apps.find,
+        runner(rooms, Buckets(per_second=rate, burst=rate)),
+        platform.clock,
+        lambda asked: answer_notify_verify(asked, platform.database, platform.apps.find),
     )
 
 

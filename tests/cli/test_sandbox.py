@@ -135,12 +135,13 @@ async def test_the_platform_believes_what_the_merchant_signs(
     assert export_public_key(platform_key) == made["platform_public_key"]
 
 
-def test_people_read_a_table_without_secrets(run: Run) -> None:
+def test_people_read_a_table_without_secrets(run: Run, tmp_path: Path) -> None:
     code, out, err = run("merchant", "--name", "梅记茶馆")
     assert (code, err) == (0, "")
     assert "梅记茶馆" in out
     assert "http://127.0.0.1:8000/gateway.do" in out
-    assert "app.json" in out
+    [written] = (tmp_path / "sandbox").glob("*/app.json")
+    assert out.endswith(f"Its keys: {written}\n")
     assert "MII" not in out
     code, out, err = run("payer", "--name", "Lin", "--balance", "1000.00")
     assert (code, err) == (0, "")

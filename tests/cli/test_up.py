@@ -62,7 +62,8 @@ def start(tmp_path: Path, port: int) -> Iterator[Start]:
 
 def wait_until_ready(process: subprocess.Popen[str], port: int) -> None:
     assert process.stdout is not None
-    assert process.stdout.readline() == f"ready http://127.0.0.1:{port}\n"
+    line = process.stdout.readline()
+    assert line == f"ready http://127.0.0.1:{port}\n", line or process.communicate()[1]
 
 
 def health(port: int) -> tuple[int, object]:

@@ -5,10 +5,13 @@ from urllib.parse import quote_plus
 
 import pytest
 
+from gateway.till import Till
 from xinghan.gateway.model import HttpRequest
-from xinghan.identity import AppCredentials
+from xinghan.identity import App, AppCredentials
 from xinghan.kit import signing
+from xinghan.kit.db import Database
 from xinghan.kit.signing import SignType
+from xinghan.kit.vault import Vault
 
 Signed = Callable[..., HttpRequest]
 FORM = "application/x-www-form-urlencoded"
@@ -60,3 +63,15 @@ def signed(app: AppCredentials, app_key: signing.rsa.RSAPrivateKey) -> Signed:
         )
 
     return sign_request
+
+
+@pytest.fixture
+def till(database: Database, app_key: signing.rsa.RSAPrivateKey) -> Till:
+    """A till on a fresh database, with a clock that stands still."""
+    return Till(database, Vault({1: b"k" * 32}), app_key)
+
+
+@pytest.fixture
+async def shop(till: Till) -> App:
+    """The app of a merchant who is paid in CNY."""
+    return await till.app()

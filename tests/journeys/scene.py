@@ -1,6 +1,7 @@
 """A platform that runs, shops with their programs, and people with money and a phone."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,10 +19,12 @@ from xinghan import identity, wallets
 from xinghan.kit import signing
 from xinghan.kit.clock import SystemClock, format_gateway_time
 from xinghan.kit.db import Database
-from xinghan.kit.ids import AccountId, PostingId, uuid7
+from xinghan.kit.ids import AccountId, PersonId, PostingId, uuid7
 from xinghan.kit.money import Currency, Money, parse_amount
+from xinghan.kit.numbering import trade_no
 from xinghan.kit.vault import Vault
-from xinghan.payments.codes import derive_code, step_at
+from xinghan.payments import Payment, Payments
+from xinghan.payments.codes import derive_code, order_code_key, step_at, trade_of_order_token
 
 CNY = Currency.of("CNY")
 PROGRAM = str(Path(sys.executable).with_name("xinghan"))
@@ -46,14 +49,8 @@ class Running:
             text=True,
             timeout=CLI_SECONDS_MAX,
             check=False,
-            env=self.environment(),
+            env={**os.environ, "XINGHAN_SANDBOX": "true"},
         )
-
-    def environment(self) -> dict[str, str]:
-        """Give the settings that are not typed."""
-        import os  # noqa: PLC0415
-
-        return {**os.environ, "XINGHAN_SANDBOX": "true"}
 
 
 @dataclass(frozen=True)
@@ -102,6 +99,7 @@ class Payer:
 
     name: str
     user_id: str
+    person: PersonId
     account: AccountId
     device_number: int
     secret: bytes = field(repr=False)
@@ -154,10 +152,16 @@ class Scene:
             )
             device = await identity.add_device(connection, self.vault, person, actor="test")
             account = await wallets.open_wallet(connection, person.key, amount.currency)
-        await self.books.run(
-            lambda c: wallets.top_up(c, person.key, amount, PostingId(uuid7()))
-        )
-        return Payer(person.name, person.user_id, account, device.number, device.secret)
+        await self.books.run(lambda c: wallets.top_up(c, person.key, amount, PostingId(uuid7())))
+        return Payer(person.name, person.user_id, person.id, account, device.number, device.secret)
+
+    async def pay(self, payer: Payer, code: str) -> str:
+        """Scan an order's code and pay it; gives the trade's number."""
+        trade = trade_of_order_token(code.rpartition("/")[2], order_code_key(self.vault))
+        assert trade is not None, code
+        payments = Payments(self.database, SystemClock())
+        paid = await payments.pay(Payment(trade, payer.person, payer.account, "test"))
+        return trade_no(paid.id)
 
     async def balances(self, *who: Shop | Payer) -> list[str]:
         """Read what they have, as decimal strings."""

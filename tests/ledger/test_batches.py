@@ -140,9 +140,20 @@ async def test_the_last_money_is_spent_once(books: Bookkeeper) -> None:
     assert await books.minor(lin, mei) == [0, 100]
 
 
+async def until_one_waits(owner: Connection) -> None:
+    """Wait until somebody waits for a lock in this test's database; only the owner can see it."""
+    while not await owner.fetchval(
+        """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND datname = current_database()
+        """
+    ):
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("change", ["freeze", "limit", "close"])
 async def test_a_posting_never_overtakes_a_change_of_its_account(
-    books: Bookkeeper, change: str
+    books: Bookkeeper, owner: Connection, change: str
 ) -> None:
     """The posting reads the account before the change is committed, and writes after it."""
     lin, mei = await books.funded(100), await books.open()
@@ -161,10 +172,7 @@ async def test_a_posting_never_overtakes_a_change_of_its_account(
     async with books.database.transaction() as connection:
         await apply(connection)
         posting = asyncio.ensure_future(books.ledger.post(request))
-        while not await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        ):
-            await asyncio.sleep(0.01)
+        await until_one_waits(owner)
     wanted = {
         "freeze": Outcome.FROZEN,
         "limit": Outcome.CEILING_EXCEEDED,

@@ -282,8 +282,8 @@ async def test_two_claims_of_one_notification_give_it_to_one(
     await sale.pay("https://shop.example/")
     now = sale.clock.now()
     async with database.transaction() as one, database.transaction() as other:
-        due = await list_due(one, now, full_apps=[], full_hosts=[], limit=5)
-        assert due == await list_due(other, now, full_apps=[], full_hosts=[], limit=5)
+        due = await list_due(one, now, full_apps=[], full_hosts=[], per_app=5, limit=5)
+        assert due == await list_due(other, now, full_apps=[], full_hosts=[], per_app=5, limit=5)
         assert len(await claim(one, due, now)) == 1
         assert await claim(other, due, now) == []
     async with database.transaction() as late:
@@ -308,6 +308,7 @@ async def test_a_slow_shop_does_not_delay_another(sale: Sale, deliver: Deliver) 
         assert not await deliverer.send_due()
         assert (slow.under_way, len(slow.forms)) == (4, 4)
         slow_is_released.set()
+        await deliverer.finish()
         while await send_all(deliverer):
             pass
         assert (len(slow.forms), slow.under_way_max) == (50, 4)

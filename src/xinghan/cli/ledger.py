@@ -1,4 +1,4 @@
-"""`xinghan ledger`: is everything as it was written? What is the head? Is this posting in it?"""
+"""`xinghan ledger`: whether everything is as it was written, and the proof of it."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from xinghan.cli.platform import (
     open_platform,
 )
 from xinghan.cli.refusal import CommandRefused, refusing_plainly
-from xinghan.kit.db import ConnectionLost, DatabaseError
+from xinghan.kit.db import DatabaseError
 from xinghan.kit.i18n import Language
 from xinghan.kit.ids import POSTING, PostingId
 from xinghan.kit.startup import StartupError, terminal_is_chinese
@@ -132,17 +132,21 @@ async def _public_key(platform: Platform, given: str | None) -> bytes:
 
 
 async def _fetch_head(data: Path | None, database_url: str | None) -> ledger.Block | None:
-    async with open_platform(data, database_url) as platform:
-        async with platform.database.acquire() as connection:
-            return await ledger.fetch_last_block(connection)
+    async with (
+        open_platform(data, database_url) as platform,
+        platform.database.acquire() as connection,
+    ):
+        return await ledger.fetch_last_block(connection)
 
 
 async def _prove(
     data: Path | None, database_url: str | None, posting: PostingId
 ) -> list[dict[str, object]]:
-    async with open_platform(data, database_url) as platform:
-        async with platform.database.acquire() as connection:
-            return await ledger.prove(connection, posting)
+    async with (
+        open_platform(data, database_url) as platform,
+        platform.database.acquire() as connection,
+    ):
+        return await ledger.prove(connection, posting)
 
 
 def _read_posting(text: str) -> PostingId:
@@ -174,9 +178,8 @@ def _progress() -> Iterator[ledger.Progress]:
     """Show on a terminal's stderr how far each check is."""
     columns = (TextColumn("{task.description:<16}"), BarColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
         tasks: dict[str, TaskID] = {}
 
         def show(check: str, done: int, total: int) -> None:
@@ -194,7 +197,7 @@ def _refusing_to_judge() -> Iterator[None]:
         yield
     except StartupError as error:
         raise CommandRefused(error.english, error.chinese) from None
-    except (DatabaseError, *ConnectionLost, OSError) as error:
+    except (DatabaseError, OSError) as error:
         raise CommandRefused(
             f"The ledger could not be verified: {error}", f"无法核对账本：{error}"
         ) from None

@@ -150,9 +150,9 @@ async def _tell(pocket: _Pocket, trade: Trade) -> Facts:
     return {
         "trade_no": trade_no(trade.id),
         "out_trade_no": trade.out_trade_no,
-        "trade_status": trade.state.value,
+        "state": trade.state.value,
         "subject": trade.subject,
-        "total_amount": format_amount(trade.total),
+        "amount": format_amount(trade.total),
         "currency": currency.code,
         "payer": pocket.person.name,
         "balance": format_amount(held.balance),

@@ -163,5 +163,6 @@ async def _make_payer(
 def _show_merchant(made: dict[str, object], data: Path) -> None:
     shown = ("name", "merchant_id", "app_id", "gateway_url", "v3_endpoint")
     facts: dict[str, str | int] = {name: str(made[name]) for name in shown}
-    facts["keys"] = str(configuration_path(data, str(made["app_id"])))
     show_table(f"{made['name']} can be paid", facts)
+    # Outside the table, because a path that was broken into lines cannot be copied.
+    print(f"Its keys: {configuration_path(data, str(made['app_id']))}")

@@ -13,7 +13,7 @@ from xinghan.gateway.errors import GatewayError
 from xinghan.gateway.forms import read_parameters
 from xinghan.gateway.model import HttpAnswer, HttpRequest
 from xinghan.gateway.notices import FindApp, read_notify_id
-from xinghan.kit.db import Database
+from xinghan.kit.db import ConnectionLost, Database
 from xinghan.payments.notifications import fetch_notification
 
 SERVICE: Final = b"service=notify_verify"
@@ -28,9 +28,12 @@ async def answer_notify_verify(
     request: HttpRequest, database: Database, find_app: FindApp
 ) -> HttpAnswer:
     """Answer `true` if the platform made this notification for this partner, else `false`."""
-    known = await _is_known(request, database, find_app)
+    try:
+        status, known = 200, await _is_known(request, database, find_app)
+    except ConnectionLost:
+        status, known = 503, False
     body = b"true" if known else b"false"
-    return HttpAnswer(200, {"content-type": "text/plain;charset=utf-8"}, body)
+    return HttpAnswer(status, {"content-type": "text/plain;charset=utf-8"}, body)
 
 
 async def _is_known(request: HttpRequest, database: Database, find_app: FindApp) -> bool:

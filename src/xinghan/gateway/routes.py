@@ -4,6 +4,7 @@ A body is read as it comes and no further than the wire's limit, so that a large
 memory nor time: what was read by then is already too large for the wire, which says so.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
@@ -19,6 +20,7 @@ from xinghan.gateway.model import (
     HttpRequest,
     MethodHandler,
 )
+from xinghan.gateway.notify_verify import asks_notify_verify
 from xinghan.kit.clock import Clock
 
 HTTP_METHODS = ["GET", "POST"]
@@ -26,11 +28,15 @@ HTTP_METHODS = ["GET", "POST"]
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What both doors need: how to find the app that calls, and how to run its call."""
+    """What both doors need: how to find the app that calls, and how to run its call.
+
+    `verify_notice` answers who asks whether a notification is the platform's own.
+    """
 
     find_app: FindApp
     run: MethodHandler
     clock: Clock
+    verify_notice: Callable[[HttpRequest], Awaitable[HttpAnswer]]
 
 
 def gateway_routes() -> list[Route]:
@@ -43,6 +49,8 @@ def gateway_routes() -> list[Route]:
 
 async def _answer_v2(request: Request) -> Response:
     http, gateway = await _read(request), _gateway(request)
+    if asks_notify_verify(http):
+        return _shown(await gateway.verify_notice(http))
     return _shown(await v2.respond(http, METHODS, gateway.find_app, gateway.run))
 
 

@@ -124,27 +124,27 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
 
 # pydantic's names of what is wrong with a value, and the key of our sentence for it.
 _SENTENCES: Final[Mapping[str, str]] = {
-    "missing": "field_missing",
-    "extra_forbidden": "field_unknown",
+    "missing": "value_missing",
+    "extra_forbidden": "value_unknown",
     "json_invalid": "body_not_json",
-    "int_type": "field_not_integer",
-    "int_parsing": "field_not_integer",
-    "int_parsing_size": "field_not_integer",
-    "int_from_float": "field_not_integer",
-    "string_type": "field_not_text",
-    "string_too_short": "field_too_short",
-    "string_too_long": "field_too_long",
-    "too_long": "field_too_many",
-    "too_short": "field_too_few",
-    "greater_than_equal": "field_too_small",
-    "less_than_equal": "field_too_large",
-    "literal_error": "field_not_offered",
-    "enum": "field_not_offered",
-    "union_tag_invalid": "field_not_offered",
-    "union_tag_not_found": "field_missing",
-    "timezone_aware": "field_without_zone",
-    "datetime_parsing": "field_not_instant",
-    "datetime_from_date_parsing": "field_not_instant",
+    "int_type": "value_not_integer",
+    "int_parsing": "value_not_integer",
+    "int_parsing_size": "value_not_integer",
+    "int_from_float": "value_not_integer",
+    "string_type": "value_not_text",
+    "string_too_short": "value_too_short",
+    "string_too_long": "value_too_long",
+    "too_long": "value_too_many",
+    "too_short": "value_too_few",
+    "greater_than_equal": "value_too_small",
+    "less_than_equal": "value_too_large",
+    "literal_error": "value_not_offered",
+    "enum": "value_not_offered",
+    "union_tag_invalid": "value_not_offered",
+    "union_tag_not_found": "value_missing",
+    "timezone_aware": "value_without_zone",
+    "datetime_parsing": "value_not_instant",
+    "datetime_from_date_parsing": "value_not_instant",
     "id_malformed": "id_malformed",
 }
 
@@ -227,7 +227,7 @@ async def _tell(request: Request, error: Exception) -> Response:
 
 async def _tell_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 (registered for this class only)
-    return error_response(field_error(error.errors()[0]), language_of(request.scope))
+    return error_response(field_error(error.errors()[0], error.body), language_of(request.scope))
 
 
 async def _tell_http(request: Request, error: Exception) -> Response:
@@ -259,14 +259,28 @@ async def _tell_failure(request: Request, _error: Exception) -> Response:
     return answer
 
 
-def field_error(found: Mapping[str, Any]) -> FieldInvalid:
-    """Translate what pydantic found wrong with a field."""
+def field_error(found: Mapping[str, Any], body: object) -> FieldInvalid:
+    """Translate what pydantic found wrong with a field of `body` or of the address."""
     key = _SENTENCES.get(str(found["type"]), "invalid")
-    place = [str(part) for part in found["loc"][1:]]
-    context = found.get("ctx", {})
     facts = {
         name: value if isinstance(value, int) else str(value)
-        for name, value in context.items()
+        for name, value in found.get("ctx", {}).items()
         if isinstance(value, int | str)
     }
-    return FieldInvalid(key, ".".join(place) or None, **facts)
+    source, *place = found["loc"]
+    parts = _place_in(body, place) if source == "body" else [str(part) for part in place]
+    return FieldInvalid(key, ".".join(parts) or None, **facts)
+
+
+def _place_in(body: object, place: Sequence[object]) -> list[str]:
+    """Follow a place into the body, leaving out what pydantic adds: which of several shapes it tried."""
+    parts: list[str] = []
+    for number, part in enumerate(place):
+        if isinstance(body, list) and isinstance(part, int):
+            body = body[part]
+        elif isinstance(body, dict) and part in body:
+            body = body[part]
+        elif number < len(place) - 1:
+            continue
+        parts.append(str(part))
+    return parts

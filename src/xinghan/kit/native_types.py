@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, MAXYEAR, MINYEAR, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -65,7 +65,7 @@ def _shown(kind: IdKind[Any], example: int) -> Any:  # noqa: ANN401 (pydantic's 
 def read_instant(value: object) -> datetime:
     """Read ISO 8601 with a time zone as an instant in UTC."""
     if not isinstance(value, str) or not _INSTANT.fullmatch(value):
-        raise PydanticCustomError("field_not_instant", "This is not a time of ISO 8601.")
+        raise PydanticCustomError("value_not_instant", "This is not a time of ISO 8601.")
     try:
         instant = datetime.fromisoformat(value.upper())
         offset = instant.utcoffset()
@@ -74,9 +74,9 @@ def read_instant(value: object) -> datetime:
     except ValueError:
         utc, offset = None, None
     if utc is None:
-        raise PydanticCustomError("field_not_instant", "This is not a time of ISO 8601.")
+        raise PydanticCustomError("value_not_instant", "This is not a time of ISO 8601.")
     if offset is None:
-        raise PydanticCustomError("field_without_zone", "A time needs its time zone.")
+        raise PydanticCustomError("value_without_zone", "A time needs its time zone.")
     return utc
 
 

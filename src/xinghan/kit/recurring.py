@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final, NoReturn
 
 import prometheus_client
@@ -15,6 +16,7 @@ from xinghan.kit.db import ConnectionLost
 
 BUSY_SECONDS: Final = 0.05
 IDLE_SECONDS: Final = 1.0
+RESTS_PER_WORK: Final = 2.0
 FAILED_SECONDS_MIN: Final = 0.5
 FAILED_SECONDS_MAX: Final = 60.0
 
@@ -29,7 +31,7 @@ class Job:
     """`step` does what there is to do by now and gives how much that was.
 
     After some work it runs again soon, after none at most `idle_seconds` later, and at once when
-    somebody sets `wake`.
+    somebody sets `wake`. A step that took long is followed by a longer rest.
     """
 
     name: str
@@ -42,6 +44,7 @@ async def repeat(job: Job) -> NoReturn:
     """Run a job until this is cancelled. A failure is logged, counted, and delays the next run."""
     pause_seconds, failures = BUSY_SECONDS, 0
     while True:
+        began = monotonic()
         try:
             done = await job.step()
         except ConnectionLost as error:
@@ -58,7 +61,7 @@ async def repeat(job: Job) -> NoReturn:
         else:
             failures = 0
             pause_seconds = BUSY_SECONDS if done else min(2 * pause_seconds, job.idle_seconds)
-        await _pause(job.wake, pause_seconds)
+        await _pause(job.wake, max(pause_seconds, RESTS_PER_WORK * (monotonic() - began)))
 
 
 def pause_after(failures: int) -> float:

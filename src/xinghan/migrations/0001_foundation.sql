@@ -765,4 +765,3 @@ BEGIN
         SELECT * FROM jsonb_populate_recordset(NULL::payments.notification, p_notifications);
     END IF;
 END $$;
-

@@ -32,7 +32,6 @@ from xinghan.payments.model import (
     TradeState,
 )
 
-
 TRADE_COLUMNS: Final = (
     *("created_at", "trade_no", "out_trade_no", "merchant", "subject", "state", "total"),
     *("refunded", "currency", "buyer", "paid_at", "closed_at", "id"),

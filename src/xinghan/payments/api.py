@@ -11,8 +11,8 @@ from starlette.responses import Response
 from xinghan.kit.ids import NOTIFICATION
 from xinghan.kit.native import Actor, Cursor, Format, Limit, Store, refusals
 from xinghan.kit.native_types import MerchantRef, NotificationRef, TradeRef
-from xinghan.kit.vault import Vault
 from xinghan.kit.tables import CSV_CONTENT, csv_response
+from xinghan.kit.vault import Vault
 from xinghan.payments.answers import (
     NOTIFICATION_COLUMNS,
     TRADE_COLUMNS,

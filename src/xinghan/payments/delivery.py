@@ -131,6 +131,7 @@ class Deliverer:
                 now,
                 full_apps=self._full(apps),
                 full_hosts=self._full(hosts),
+                per_app=self._limits.per_shop,
                 limit=free * _LOOKED_AT_PER_FREE_PLACE,
             )
             chosen = choose_due(waiting, apps, hosts, free, self._limits.per_shop)

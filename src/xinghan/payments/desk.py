@@ -76,7 +76,7 @@ class Payments:
         return _or_raise(await self._refunds.submit(request))
 
     async def close(self, trade: TradeId, merchant: MerchantId, actor: str) -> Trade:
-        """Close an unpaid trade. Raises TradeNotFound, TradeNotClosable, TradeClosed."""
+        """Close an unpaid trade. Raises TradeNotFound, TradeNotClosable."""
         return _or_raise(await self._closings.submit(CloseRequest(trade, merchant, actor)))
 
     async def cancel(self, trade: TradeId, merchant: MerchantId, actor: str) -> Cancelled:

@@ -36,7 +36,7 @@ LIST_TRADES: Final = f"""
     ) AS t
     ORDER BY t.id DESC
     LIMIT $3
-"""
+"""  # noqa: S608 (a constant)
 
 LIST_TRADES_OF_MERCHANT: Final = f"""
     SELECT {store.TRADE_COLUMNS}
@@ -50,7 +50,7 @@ LIST_TRADES_OF_MERCHANT: Final = f"""
         )
     ORDER BY t.created_at DESC, t.id
     LIMIT $5
-"""
+"""  # noqa: S608 (a constant)
 
 LIST_NOTIFICATIONS: Final = f"""
     SELECT n.* FROM generate_series(0, 63) AS b (bucket)
@@ -64,7 +64,7 @@ LIST_NOTIFICATIONS: Final = f"""
     ) AS n
     ORDER BY n.id DESC
     LIMIT $3
-"""
+"""  # noqa: S608 (a constant)
 
 FIND_NOTIFICATION: Final = f"""
     SELECT n.* FROM generate_series(0, 63) AS b (bucket)
@@ -73,7 +73,7 @@ FIND_NOTIFICATION: Final = f"""
         FROM payments.notification AS n
         WHERE n.bucket = b.bucket::smallint AND n.id = $1
     ) AS n
-"""
+"""  # noqa: S608 (a constant)
 
 COUNT_TRADES: Final = """
     SELECT state, count(*) AS trades FROM payments.trade GROUP BY state

@@ -39,15 +39,34 @@ NOTIFICATION_COLUMNS: Final = """
     n.attempts, n.delivered_at
 """
 
-# Shops that are being told as much as they may are passed over: their rows would hide the others'.
+# Goes from app to app through the index and takes the first few of each, so that a shop with a
+# hundred thousand rows costs as much as one with ten, and none hides the others.
 LIST_DUE: Final = """
-    SELECT n.bucket, n.id, n.app_id, lower(split_part(n.url, '/', 3)) AS host
-    FROM payments.notification AS n
-    WHERE n.next_attempt_at <= $1
-        AND n.app_id <> ALL($2::text [])
-        AND lower(split_part(n.url, '/', 3)) <> ALL($3::text [])
-    ORDER BY n.next_attempt_at
-    LIMIT $4
+    WITH RECURSIVE waiting (app_id) AS (
+        (
+            SELECT app_id FROM payments.notification
+            WHERE next_attempt_at IS NOT NULL ORDER BY app_id LIMIT 1
+        )
+        UNION ALL
+        SELECT (
+            SELECT n.app_id FROM payments.notification AS n
+            WHERE n.next_attempt_at IS NOT NULL AND n.app_id > w.app_id ORDER BY n.app_id LIMIT 1
+        )
+        FROM waiting AS w WHERE w.app_id IS NOT NULL
+    )
+    SELECT d.bucket, d.id, d.app_id, d.host
+    FROM waiting AS w
+    CROSS JOIN LATERAL (
+        SELECT n.bucket, n.id, n.app_id, n.next_attempt_at,
+            lower(split_part(n.url, '/', 3)) AS host
+        FROM payments.notification AS n
+        WHERE n.app_id = w.app_id AND n.next_attempt_at <= $1
+        ORDER BY n.next_attempt_at
+        LIMIT $4
+    ) AS d
+    WHERE w.app_id <> ALL($2::text []) AND d.host <> ALL($3::text [])
+    ORDER BY d.next_attempt_at
+    LIMIT $5
 """
 
 CLAIM: Final = """
@@ -192,10 +211,11 @@ async def list_due(
     *,
     full_apps: Sequence[str],
     full_hosts: Sequence[str],
+    per_app: int,
     limit: int,
 ) -> list[Due]:
-    """List what should be sent, longest due first, without the named apps and hosts."""
-    rows = await connection.fetch(LIST_DUE, now, full_apps, full_hosts, limit)
+    """List what should be sent, longest due first: a few of each app, without those named."""
+    rows = await connection.fetch(LIST_DUE, now, full_apps, full_hosts, per_app, limit)
     return [Due(row["bucket"], row["id"], row["app_id"], row["host"]) for row in rows]
 
 

@@ -181,9 +181,7 @@ def refuse_close(trade: Trade | None, merchant: MerchantId) -> XinghanError | No
     """Say why a merchant may not close a trade; None: it may, or it is closed already."""
     if trade is None or trade.merchant != merchant:
         return TradeNotFound(field="out_trade_no")
-    if trade.paid_at is not None and trade.state is not TradeState.TRADE_CLOSED:
-        return TradeNotClosable()
-    return TradeClosed() if trade.paid_at is not None else None
+    return TradeNotClosable() if trade.paid_at is not None else None
 
 
 def refundable_until(paid_at: datetime) -> datetime:

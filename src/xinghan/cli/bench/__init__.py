@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xinghan.cli.bench.ledger import bench_ledger
+from xinghan.cli.bench.payments import bench_payments
 from xinghan.cli.bench.report import Figures
 from xinghan.cli.platform import DatabaseUrlOption, DataOption, JsonOption
 
@@ -40,6 +41,19 @@ def ledger(
 ) -> None:
     """Post between 100,000 accounts in a database of its own, which is dropped afterwards."""
     figures = _run(bench_ledger(data, database_url, seconds=seconds, rounds=rounds))
+    _print(figures, as_json=as_json)
+
+
+@app.command()
+def payments(
+    seconds: SecondsOption = SECONDS_DEFAULT,
+    rounds: RoundsOption = 3,
+    data: DataOption = None,
+    database_url: DatabaseUrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Pay over HTTP by `alipay.trade.pay`, on a platform and database of its own."""
+    figures = _run(bench_payments(data, database_url, seconds=seconds, rounds=rounds))
     _print(figures, as_json=as_json)
 
 

@@ -36,8 +36,10 @@ from xinghan.payments.model import (
     NewTrade,
     Payment,
     Trade,
+    TradeClosed,
     TradeNotFound,
     TradePaid,
+    TradeState,
 )
 from xinghan.payments.rules import refuse_other_content
 
@@ -62,13 +64,15 @@ async def pay(rooms: Rooms, call: Call) -> JsonObject:
 
 
 async def _find_paid(rooms: Rooms, order: NewTrade) -> Trade | None:
-    """Find the order when it has been paid. Raises OrderDiffers when it was another one."""
+    """Find the order when it has been paid. Raises OrderDiffers, TradeClosed."""
     try:
         trade = await rooms.payments.find(order.merchant, None, order.out_trade_no)
     except TradeNotFound:
         return None
     if (differs := refuse_other_content(trade, order)) is not None:
         raise differs
+    if trade.state is TradeState.TRADE_CLOSED:
+        raise TradeClosed(field="out_trade_no")
     return trade if trade.paid_at is not None else None
 
 

@@ -26,8 +26,8 @@ PROOF_VERSION: Final = 1
 _FIXED: Final = struct.Struct(">h16shhhqqhqqqqq")
 _POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 
-_Whole = Annotated[int, msgspec.Meta(ge=-(2**63), lt=2**63)]
-_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+_Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Instant = Annotated[int, msgspec.Meta(ge=0, lt=2**57)]
 
 

@@ -5,7 +5,7 @@ can come in below it later: blocks are cut there.
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from xinghan.kit.db import Connection, Database
@@ -16,21 +16,30 @@ from xinghan.ledger.proof.signing import HeadSigner
 from xinghan.ledger.proof.store import Position, Range
 
 POSTINGS_MAX: Final = 65_536
+PAUSE: Final = timedelta(seconds=10)
 TRANSACTION_MAX: Final = 2**63 - 1
 SUMMARIZE_EVERY_BLOCKS: Final = 16
 
 
 async def seal_tail(
-    database: Database, signer: HeadSigner, heads: HeadsFile, *, postings_max: int = POSTINGS_MAX
+    database: Database,
+    signer: HeadSigner,
+    heads: HeadsFile,
+    *,
+    pause: timedelta = PAUSE,
+    postings_max: int = POSTINGS_MAX,
 ) -> int:
     """Seal all that is finished and keep the heads outside the database; give the postings sealed.
 
-    Raises HeadsDisagree, before sealing anything, when the database lost or changed a kept head;
+    Does nothing until `pause` has passed since the last block, so that blocks are few. Raises
+    HeadsDisagree, before sealing anything, when the database lost or changed a kept head;
     LockNotAvailable as `seal` does.
     """
     sealed = 0
     async with database.acquire() as connection:
         await heads.catch_up(connection)
+        if not await _is_due(connection, pause):
+            return 0
         while postings := await seal(connection, signer, postings_max=postings_max):
             sealed += postings
             await heads.catch_up(connection)
@@ -56,6 +65,13 @@ async def seal(
         sealed = await chain.enter_server(postings_max) if await chain.is_new_here() else 0
         block = await chain.seal_next(chain.tail(), postings_max)
         return sealed + (block.postings if block else 0)
+
+
+async def _is_due(connection: Connection, pause: timedelta) -> bool:
+    last = await store.fetch_last_block(connection)
+    if last is None:
+        return True
+    return (await store.fetch_position(connection)).now >= last.created_until + pause
 
 
 class _Chain:

@@ -35,7 +35,8 @@ ADVISORY_LOCK: Final = 0x58485345
 FETCH_POSITION: Final = """
     SELECT system_identifier,
         pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS unfinished,
-        pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next
+        pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next,
+        clock_timestamp() AS now
     FROM pg_control_system()
 """
 
@@ -72,7 +73,7 @@ FETCH_CUT: Final = """
     SELECT max(transaction) FROM (
         SELECT transaction FROM ledger.posting
         WHERE transaction > $1 AND transaction < $2 AND created_at > $3
-            AND created_at <= coalesce($4, 'infinity')
+            AND created_at <= coalesce($4::timestamptz, 'infinity')
         ORDER BY transaction
         LIMIT $5
     ) AS next
@@ -86,7 +87,7 @@ FETCH_LEAVES: Final = f"""
         ) AS leaves
     FROM ledger.posting AS p
     WHERE p.transaction > $1 AND p.transaction <= $2 AND p.created_at > $3
-        AND p.created_at <= coalesce($4, 'infinity')
+        AND p.created_at <= coalesce($4::timestamptz, 'infinity')
 """  # noqa: S608 (a constant)
 
 # Several blocks in one reading: $1 to $2 is all of them, $4 where each begins, $5 its end in time.
@@ -121,11 +122,12 @@ FETCH_LEGS: Final = """
 
 
 class Position(NamedTuple):
-    """A server's count: transactions before `unfinished` are over, `next` was not yet given."""
+    """A server's count: transactions before `unfinished` are over, `next` was not given yet."""
 
     system_identifier: int
     unfinished: int
     next: int
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from xinghan.payments.rules import money_of, refuse_close
 from xinghan.payments.store import Changes
 
 CLOCK = "clock"
-CANCEL_NUMBER = "cancel"
+CANCEL_NUMBER = "/cancel"  # the gateway takes no slash, so that no shop's refund can have it
 
 
 class CloseRequest(NamedTuple):
