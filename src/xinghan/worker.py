@@ -36,6 +36,8 @@ from xinghan.payments.jobs import deliver_notifications, end_due_trades
 
 NICENESS: Final = 5
 CONNECTIONS_MAX: Final = 8
+# One quick shop gets Limits.per_shop notifications in this time.
+DELIVER_BUSY_SECONDS: Final = 0.01
 GRACE: Final = timedelta(seconds=1.5)
 HEADS_FILE: Final = "heads.jsonl"
 
@@ -84,7 +86,11 @@ async def _jobs(
     async with Outgoing(settings.notify_allow) as outgoing:
         notices = Notices(database, vault, apps.find, clock)
         deliverer = Deliverer(database, clock, outgoing, notices, schedule=schedule)
-        deliver = Job("deliver_notifications", lambda: deliver_notifications(deliverer))
+        deliver = Job(
+            "deliver_notifications",
+            lambda: deliver_notifications(deliverer),
+            busy_seconds=DELIVER_BUSY_SECONDS,
+        )
 
         async def end_due() -> int:
             ended = await end_due_trades(payments)

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from granian.constants import Interfaces
 from granian.server.embed import Server
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 from starlette.applications import Starlette
 
 from cast.sale import Sale
@@ -21,7 +21,7 @@ from xinghan.identity.operators import FILE_NAME
 from xinghan.kit.clock import SystemClock
 from xinghan.kit.settings import Settings
 from xinghan.payments.codes import order_code_key, order_token
-from xinghan.payments.model import Trade
+from xinghan.payments.model import Payment, Trade
 
 HOST = "127.0.0.1"
 CHROMIUM_PATHS = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
@@ -48,8 +48,15 @@ class Site:
 
     async def make_order(self, total_minor: int = 2800, **changed: object) -> Trade:
         """Make one more order."""
-        order = replace(self.sale.order(None, total_minor), **changed)
+        order = replace(self.sale.order(None, total_minor=total_minor), **changed)
         return await self.sale.payments.make_order(order)
+
+    async def pay(self, total_minor: int, **changed: object) -> Trade:
+        """Make one more order, which Lin pays at once."""
+        order = replace(self.sale.order(None, total_minor=total_minor), **changed)
+        payer = self.sale.payer
+        payment = Payment(order, payer.id, self.sale.payer_account, "lin")
+        return await self.sale.payments.pay(payment)
 
 
 @asynccontextmanager
@@ -103,3 +110,11 @@ async def _answers(url: str) -> None:
                 if (await client.get(f"{url}/healthz")).status_code == httpx.codes.OK:
                     return
             await asyncio.sleep(0.05)
+
+
+async def sign_in(page: Page, site: Site) -> None:
+    """Sign in as the operator."""
+    await page.goto(f"{site.url}/operator/sign-in")
+    await page.fill("#token", site.token)
+    await page.click("form button[type=submit]")
+    await page.wait_for_url(f"{site.url}/operator")

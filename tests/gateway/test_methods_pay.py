@@ -146,8 +146,6 @@ async def test_a_payer_without_a_wallet_in_the_currency_is_told_so(till: Till, l
 async def test_a_revoked_phone_pays_nothing(
     till: Till, shop: App, lin: Payer, owner: Connection
 ) -> None:
-    await owner.execute(
-        "UPDATE identity.device SET revoked_at = now(), revoked_by = 'lin'"
-    )
+    await owner.execute("UPDATE identity.device SET revoked_at = now(), revoked_by = 'lin'")
     error = await till.refused(shop, "pay", order(auth_code=lin.code(till.clock)))
     assert error.sub_code == "ACQ.PAYMENT_AUTH_CODE_INVALID"

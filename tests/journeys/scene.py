@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
@@ -19,7 +19,7 @@ from xinghan import identity, wallets
 from xinghan.kit import signing
 from xinghan.kit.clock import SystemClock, format_gateway_time
 from xinghan.kit.db import Database
-from xinghan.kit.ids import AccountId, PersonId, PostingId, uuid7
+from xinghan.kit.ids import AccountId, PersonId, PostingId, TradeId, uuid7
 from xinghan.kit.money import Currency, Money, parse_amount
 from xinghan.kit.numbering import trade_no
 from xinghan.kit.vault import Vault
@@ -155,13 +155,31 @@ class Scene:
         await self.books.run(lambda c: wallets.top_up(c, person.key, amount, PostingId(uuid7())))
         return Payer(person.name, person.user_id, person.id, account, device.number, device.secret)
 
+    async def phones(self, payer: Payer, count: int) -> list[Payer]:
+        """Give a person more phones: as many codes at one moment, and one balance."""
+        async with self.database.transaction() as connection:
+            person = await identity.fetch_person_by_name(connection, self.vault, payer.name)
+            assert person is not None
+            added = [
+                await identity.add_device(connection, self.vault, person, actor="test")
+                for _ in range(count)
+            ]
+        return [replace(payer, device_number=one.number, secret=one.secret) for one in added]
+
     async def pay(self, payer: Payer, code: str) -> str:
         """Scan an order's code and pay it; gives the trade's number."""
+        payments = Payments(self.database, SystemClock())
+        payment = Payment(self._trade_of(code), payer.person, payer.account, "test")
+        return trade_no((await payments.pay(payment)).id)
+
+    def trade_no_of(self, code: str) -> str:
+        """Give the number of the trade that an order's code stands for."""
+        return trade_no(self._trade_of(code))
+
+    def _trade_of(self, code: str) -> TradeId:
         trade = trade_of_order_token(code.rpartition("/")[2], order_code_key(self.vault))
         assert trade is not None, code
-        payments = Payments(self.database, SystemClock())
-        paid = await payments.pay(Payment(trade, payer.person, payer.account, "test"))
-        return trade_no(paid.id)
+        return trade
 
     async def balances(self, *who: Shop | Payer) -> list[str]:
         """Read what they have, as decimal strings."""

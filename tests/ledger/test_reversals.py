@@ -15,9 +15,11 @@ async def test_a_posting_is_reversed_with_all_its_legs(books: Bookkeeper) -> Non
     )
     undo = Reverse(new_id(), sale.id, sale.bucket, metadata={"why": "wrong shop"})  # type: ignore[arg-type]
     result = await books.ledger.post(undo)
-    # The legs come back in the order in which they went, so the shop must have the fee at first.
+    # The fee comes back first: the shop alone has too little.
     assert result.outcome is Outcome.POSTED
     assert await books.minor(lin, mei, fee) == [100, 0, 0]
+    assert [movement.leg for movement in result.movements] == [0, 1]
+    assert (await books.ledger.post(undo)).movements == result.movements
     async with books.database.acquire() as connection:
         written = await fetch_posting(connection, sale.bucket, undo.id)
         original = await fetch_posting(connection, sale.bucket, undo.posting)

@@ -16,7 +16,7 @@ from xinghan.cli.platform import DatabaseUrlOption, DataOption, JsonOption, Plat
 from xinghan.cli.refusal import CommandRefused
 from xinghan.cli.sandbox import read_sandbox_settings, show_table
 from xinghan.kit.clock import SystemClock
-from xinghan.kit.errors import Invalid, XinghanError
+from xinghan.kit.errors import XinghanError
 from xinghan.kit.ids import TradeId
 from xinghan.kit.money import format_amount
 from xinghan.kit.numbering import trade_no
@@ -82,7 +82,7 @@ def refusing_payment() -> Iterator[None]:
     try:
         yield
     except XinghanError as error:
-        kind = CommandRefused if isinstance(error, Invalid) else PaymentRefused
+        kind = CommandRefused if isinstance(error, identity.NameMalformed) else PaymentRefused
         raise kind(
             f"{error.message('en')} ({error.money_message('en')})",
             f"{error.message('zh')}（{error.money_message('zh')}）",

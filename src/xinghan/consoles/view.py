@@ -83,6 +83,7 @@ def render(
             "switch": request.url.include_query_params,
             "path": request.url.path,
             "money": partial(show_amount, language),
+            "plain": show_plain,
             "session": getattr(request.state, "session", None),
             "cursor_given": bool(request.query_params.get("cursor")),
             **(facts or {}),
@@ -106,6 +107,12 @@ def show_amount(language: Language, amount_minor: int, currency: str) -> Amount:
     sign = get_currency_symbol(currency, locale)
     space = "\N{NO-BREAK SPACE}" if sign.isalpha() else ""
     return Amount(f"{minus}{sign}{space}", f"{int(whole):,}{point}{fraction}")
+
+
+def show_plain(amount_minor: int, currency: str) -> str:
+    """Write an amount where its currency is said beside it: grouped digits and a minus."""
+    minus = "\N{MINUS SIGN}" if amount_minor < 0 else ""
+    return f"{minus}{show_amount('en', abs(amount_minor), currency).digits}"
 
 
 @cache

@@ -28,7 +28,7 @@ async def commit(
     *,
     races: frozenset[str] = frozenset(),
 ) -> Done:
-    """Run `work` in a transaction; again when another transaction moved in between, or the connection broke.
+    """Run `work` in a transaction; again when overtaken, or when the connection broke.
 
     `races` names the unique constraints that only a race can violate, because `work` looks first.
     After a lost connection nobody knows whether the transaction was committed: the work must answer

@@ -16,11 +16,11 @@ Answer = TypeVar("Answer")
 
 
 class Group(Generic[Item, Answer]):
-    """Gathers items and runs them in batches of at most `batch_max`, at most `lanes` batches at once.
+    """Gathers items and runs them, at most `batch_max` in a batch and `lanes` batches at once.
 
     `run` gives one answer per item, in order. When it raises, the batch is cut in halves until the
     items at fault stand alone and get the exception: a bad item never fails its neighbours.
-    A second lane opens only when at least `lane_min` items wait, because small batches waste commits.
+    A second lane opens only when at least `lane_min` items wait: small batches waste commits.
     """
 
     def __init__(

@@ -30,19 +30,20 @@ _failures = prometheus_client.Counter(
 class Job:
     """`step` does what there is to do by now and gives how much that was.
 
-    After some work it runs again soon, after none at most `idle_seconds` later, and at once when
-    somebody sets `wake`. A step that took long is followed by a longer rest.
+    After some work it runs again `busy_seconds` later, after none at most `idle_seconds` later, and
+    at once when somebody sets `wake`. A step that took long is followed by a longer rest.
     """
 
     name: str
     step: Callable[[], Awaitable[int]]
+    busy_seconds: float = BUSY_SECONDS
     idle_seconds: float = IDLE_SECONDS
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def repeat(job: Job) -> NoReturn:
     """Run a job until this is cancelled. A failure is logged, counted, and delays the next run."""
-    pause_seconds, failures = BUSY_SECONDS, 0
+    pause_seconds, failures = job.busy_seconds, 0
     while True:
         began = monotonic()
         try:
@@ -60,7 +61,7 @@ async def repeat(job: Job) -> NoReturn:
             pause_seconds = pause_after(failures)
         else:
             failures = 0
-            pause_seconds = BUSY_SECONDS if done else min(2 * pause_seconds, job.idle_seconds)
+            pause_seconds = job.busy_seconds if done else min(2 * pause_seconds, job.idle_seconds)
         await _pause(job.wake, max(pause_seconds, RESTS_PER_WORK * (monotonic() - began)))
 
 

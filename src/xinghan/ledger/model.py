@@ -36,7 +36,7 @@ class Kind(IntEnum):
 
 
 class Outcome(StrEnum):
-    """What became of one request. Only `POSTED` moved money now; `EXISTS` says that it moved before."""
+    """What became of one request: `POSTED` moved money now, `EXISTS` before, the others never."""
 
     POSTED = "posted"
     EXISTS = "exists"
@@ -78,7 +78,7 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Move money now. `id` is the caller's, for ever; `event_at` is when it happened in the world."""
+    """Move money now. `id` is the caller's, for ever; `event_at` is the world's time of it."""
 
     id: PostingId
     legs: tuple[Leg, ...]
@@ -88,7 +88,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Keep money back until it is captured or released, or until `expires_at` by the database's clock."""
+    """Keep money back until captured, released, or `expires_at` by the database's clock."""
 
     id: PostingId
     legs: tuple[Leg, ...]
@@ -99,7 +99,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Take `amount_minor` of what leg `leg` of a hold keeps back; a hold may be captured in several parts."""
+    """Take `amount_minor` of what leg `leg` of a hold keeps back, in one part or several."""
 
     id: PostingId
     hold: PostingId
@@ -111,7 +111,7 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Give back `amount_minor` of what leg `leg` of a hold keeps back; None gives back all that is left.
+    """Give back `amount_minor` of what leg `leg` of a hold keeps back; None: all that is left.
 
     `expiry` marks the release that the platform makes when the hold's time is over.
     """
@@ -126,7 +126,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Reverse:
-    """Undo a whole posting by one with its sides exchanged, which names it; only a `Post` can be reversed, once."""
+    """Undo a `Post`, once, by a posting with its sides exchanged that names it."""
 
     id: PostingId
     posting: PostingId
@@ -171,9 +171,10 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """An account to open. `floor_minor` bounds what is available, `ceiling_minor` the balance; None: no bound.
+    """An account to open.
 
-    A striped account has one row in each bucket, each bounded by itself, so that many payers can pay
+    `floor_minor` bounds what is available, `ceiling_minor` the balance; None: no bound. A striped
+    account has one row in each bucket, each bounded by itself, so that many payers can pay
     it at once; only accounts of the platform and of merchants are striped.
     """
 

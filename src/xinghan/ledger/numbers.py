@@ -1,7 +1,7 @@
-"""What an account's number says by itself: currency and bucket, so that no posting needs a look-up for them.
+"""What an account's number says by itself, so that no posting needs a look-up: currency, bucket.
 
-number = sequence << 18 | ISO 4217 numeric code << 8 | bucket, where the low byte 255 means: striped,
-one row in every bucket. The tables check the same arithmetic (sql/schema.sql).
+number = sequence << 18 | ISO 4217 numeric code << 8 | bucket. The low byte 255 means: striped, one
+row in every bucket. The tables check the same arithmetic (sql/schema.sql).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def buckets_of(account: AccountId) -> range:
 
 
 def home_bucket(posting: Post | Hold) -> int:
-    """Give the bucket in which a posting lives: its payer's, or the first that one of its accounts names.
+    """Give the bucket in which a posting lives: its payer's, or else the first that is named.
 
     It follows from the content alone, so that a repeated request finds the first one.
     """

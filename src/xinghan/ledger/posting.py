@@ -39,11 +39,11 @@ from xinghan.ledger.rules import Books, judge_batch, touched, well_formed
 
 Linked: TypeAlias = tuple[Request, ...]
 
-# A repeated id that another transaction commits meanwhile is seen only when it violates one of these.
+# A repeated id that is committed meanwhile is seen only when it violates one of these.
 RACES: Final = frozenset({"posting_pkey", "posting_reversed_once"})
 _BEFORE_ANY_CLOCK: Final = datetime(1, 1, 1, tzinfo=UTC)
 
-# Why a batch that was judged without locks may fail: again with locks it waits its turn. A CHECK fails
+# Why a batch that was judged without locks may fail; with locks it waits its turn. A CHECK fails
 # when a limit was set, or a hold was captured, between the reading and the writing.
 OVERTAKEN: Final = (
     CheckViolation,
@@ -59,9 +59,10 @@ async def post_in(
 ) -> list[list[Result]]:
     """Post groups of requests inside the caller's transaction: one result per request, in order.
 
-    A group's requests stand or fall together; groups do not disturb each other. Run the transaction
-    by `kit.commit.commit` with `RACES`: it may have to be run again. Without `lock` nothing is locked
-    while the batch is judged, and the write fails with SerializationFailure if an account moved.
+    A group's requests stand or fall together; groups do not disturb each other. Run the
+    transaction by `kit.commit.commit` with `RACES`: it may have to be run again. Without `lock`
+    nothing is locked while the batch is judged, and the write fails with SerializationFailure if
+    an account moved.
     """
     readable = [group for group in groups if all(well_formed(request) for request in group)]
     judged = iter(await _post_readable(connection, readable, lock=lock))
@@ -102,7 +103,7 @@ async def _overtaken(
     placed: Sequence[Sequence[tuple[int, Request]]],
     results: Sequence[Sequence[Result]],
 ) -> bool:
-    """Whether a refused request was posted by another transaction while this one waited for its locks.
+    """Whether a refused request was posted by another while this one waited for its locks.
 
     The accounts were then read after it, but the journal before: spent money would look like none.
     """
@@ -148,18 +149,18 @@ class Ledger:
         return await self._group.submit(tuple(requests))
 
     async def post_batch(self, requests: Iterable[Request]) -> list[Result]:
-        """Post independent requests in one commit: one result for each, a refused one disturbs no other."""
+        """Post independent requests in one commit: one result for each, whatever the others'."""
         return [
             group[0]
             for group in await self._commit([(request,) for request in requests], lock=False)
         ]
 
     async def _commit_gathered(self, groups: Sequence[Linked]) -> list[list[Result]]:
-        """Lock when many come at once: two batches are then under way, and they may meet in an account."""
+        """Lock when many come at once: two batches are then under way, and may meet."""
         return await self._commit(groups, lock=len(groups) > 1)
 
     async def _commit(self, groups: Sequence[Linked], *, lock: bool) -> list[list[Result]]:
-        """Without `lock` try in two round trips first; whoever was overtaken goes again with locks."""
+        """Without `lock` try in two round trips first; if overtaken, go again with locks."""
         if not lock:
             with suppress(*OVERTAKEN):
                 async with self._database.acquire() as connection:
@@ -176,7 +177,7 @@ def _bucket_of(request: Request) -> int:
 async def _read(
     connection: Connection, placed: Sequence[Sequence[tuple[int, Request]]], *, lock: bool
 ) -> Books:
-    """Read and lock everything that the batch may touch: holds first, then accounts, each in order."""
+    """Read and lock all that the batch may touch: holds first, then accounts, in order."""
     books = Books(_BEFORE_ANY_CLOCK, {})
     requests = [item for group in placed for item in group]
     special = [item for item in requests if not isinstance(item[1], Post)]
@@ -196,7 +197,7 @@ async def _read(
 async def _read_referred(
     connection: Connection, special: Sequence[tuple[int, Request]], books: Books
 ) -> None:
-    """Read what captures, releases and reversals refer to, and the holds that stand under repeated ids."""
+    """Read what captures, releases and reversals refer to."""
     holds = sorted({(bucket, r.hold) for bucket, r in special if isinstance(r, Capture | Release)})
     if holds:
         books.holds.update(await store.lock_holds(connection, holds))

@@ -459,7 +459,8 @@ def _accept_legs(books: Books, bucket: int, request: Post | Hold, linked_to: UUI
             return Result(moved, request.id, bucket)
         movements: tuple[Movement, ...] = (moved,)
     else:
-        several = _move_several(books, bucket, request, kind, request.legs, linked_to)
+        legs = list(enumerate(request.legs))
+        several = _move_several(books, bucket, request, kind, legs, linked_to)
         if isinstance(several, Outcome):
             return Result(several, request.id, bucket)
         movements = several
@@ -473,18 +474,19 @@ def _move_several(
     bucket: int,
     request: Post | Hold | Reverse,
     kind: Kind,
-    legs: Sequence[Leg],
+    legs: Sequence[tuple[int, Leg]],
     linked_to: UUID | None,
 ) -> tuple[Movement, ...] | Outcome:
+    """Move numbered legs in the given order, all or none; give the movements by number."""
     rows_before = len(books.rows)
     before = {
         key: books.accounts[key].snapshot()
-        for leg in legs
+        for _, leg in legs
         for key in leg_keys(leg, bucket)
         if key in books.accounts
     }
     movements: list[Movement] = []
-    for number, leg in enumerate(legs):
+    for number, leg in legs:
         moved = _move(books, bucket, request, kind, leg, number, linked_to)
         if not isinstance(moved, Movement):
             for key, snapshot in before.items():
@@ -492,7 +494,7 @@ def _move_several(
             del books.rows[rows_before:]
             return moved
         movements.append(moved)
-    return tuple(movements)
+    return tuple(sorted(movements))
 
 
 def _note_hold(books: Books, bucket: int, request: Post | Hold) -> None:
@@ -711,9 +713,10 @@ def _accept_reversal(books: Books, bucket: int, request: Reverse, linked_to: UUI
         return Result(Outcome.NOT_REVERSIBLE, request.id, bucket)
     if books.is_reversed(bucket, request.posting):
         return Result(Outcome.ALREADY_REVERSED, request.id, bucket)
+    # Backward, because a later leg may have passed on what an earlier one brought.
     legs = [
-        Leg(leg.credit, leg.debit, leg.amount_minor, leg.credit_bucket, leg.debit_bucket)
-        for leg in original_legs
+        (number, Leg(leg.credit, leg.debit, leg.amount_minor, leg.credit_bucket, leg.debit_bucket))
+        for number, leg in reversed(list(enumerate(original_legs)))
     ]
     moved = _move_several(books, bucket, request, Kind.REVERSAL, legs, linked_to)
     if isinstance(moved, Outcome):

@@ -40,7 +40,8 @@ LOCK_ACCOUNTS: Final = _ACCOUNTS_AND_REPEATS.format(
 )
 
 LOCK_HOLDS: Final = """
-    SELECT h.bucket, h.id, h.leg, h.debit_bucket, h.debit_account, h.credit_bucket, h.credit_account,
+    SELECT h.bucket, h.id, h.leg,
+        h.debit_bucket, h.debit_account, h.credit_bucket, h.credit_account,
         h.amount, h.captured, h.released, h.expires_at
     FROM unnest($1::smallint [], $2::uuid []) AS u (bucket, id)
     JOIN ledger.hold AS h ON h.bucket = u.bucket AND h.id = u.id
@@ -49,23 +50,30 @@ LOCK_HOLDS: Final = """
 """
 
 FETCH_WRITTEN: Final = """
-    SELECT p.bucket, p.id, p.leg, p.kind, p.debit_bucket, p.debit_account, p.credit_bucket, p.credit_account,
+    SELECT p.bucket, p.id, p.leg, p.kind,
+        p.debit_bucket, p.debit_account, p.credit_bucket, p.credit_account,
         p.amount, p.refers_to, p.linked_to, p.event_at, p.metadata, p.created_at, h.expires_at,
-        d.balance_after AS debit_balance, d.held_after AS debit_held, da.debit_normal AS debit_is_debit_normal,
-        c.balance_after AS credit_balance, c.held_after AS credit_held, ca.debit_normal AS credit_is_debit_normal,
+        d.balance_after AS debit_balance, d.held_after AS debit_held,
+        da.debit_normal AS debit_is_debit_normal,
+        c.balance_after AS credit_balance, c.held_after AS credit_held,
+        ca.debit_normal AS credit_is_debit_normal,
         EXISTS (
             SELECT FROM ledger.posting AS r
             WHERE r.bucket = p.bucket AND r.refers_to = p.id AND r.kind = 6
         ) AS reversed
-    FROM (SELECT DISTINCT bucket, id FROM unnest($1::smallint [], $2::uuid []) AS w (bucket, id)) AS u
+    FROM (
+        SELECT DISTINCT bucket, id FROM unnest($1::smallint [], $2::uuid []) AS w (bucket, id)
+    ) AS u
     JOIN ledger.posting AS p ON p.bucket = u.bucket AND p.id = u.id
     JOIN ledger.entry AS d
         ON d.bucket = p.debit_bucket AND d.account = p.debit_account AND d.version = p.debit_version
     JOIN ledger.entry AS c
-        ON c.bucket = p.credit_bucket AND c.account = p.credit_account AND c.version = p.credit_version
+        ON c.bucket = p.credit_bucket AND c.account = p.credit_account
+        AND c.version = p.credit_version
     JOIN ledger.account AS da ON da.bucket = p.debit_bucket AND da.id = p.debit_account
     JOIN ledger.account AS ca ON ca.bucket = p.credit_bucket AND ca.id = p.credit_account
-    LEFT JOIN ledger.hold AS h ON p.kind = 2 AND h.bucket = p.bucket AND h.id = p.id AND h.leg = p.leg
+    LEFT JOIN ledger.hold AS h
+        ON p.kind = 2 AND h.bucket = p.bucket AND h.id = p.id AND h.leg = p.leg
     ORDER BY p.bucket, p.id, p.leg
 """
 

@@ -1,4 +1,4 @@
-"""The payments room's API: an order for whoever holds its code; trades and notifications for the operator."""
+"""The payments room's API: an order for who holds its code; everything for the operator."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ async def list_notifications(
 async def resend(
     store: Store, desk: Desk, actor: Actor, notification: Annotated[NotificationRef, Path()]
 ) -> ToldAnswer:
-    """Make a notification due now, also one that was delivered or given up; the timeline says who asked."""
+    """Make a notification due now, also one that was delivered or given up."""
     async with store.transaction() as connection:
         found = await find_notification(connection, notification)
         if found is None:

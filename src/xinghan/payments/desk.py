@@ -1,4 +1,4 @@
-"""The payments room's counter: one verb for each thing people do, gathered so that many share a commit."""
+"""The payments room's counter: one verb for each thing people do; many share a commit."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ENDED_PER_RUN_MAX: Final = 500
 
 
 class Payments:
-    """Orders, payments, refunds and closings on one database; each verb is idempotent by its numbers."""
+    """Orders, payments, refunds and closings; each verb is idempotent by its numbers."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
@@ -58,19 +58,24 @@ class Payments:
         self._cancellings = self._gather(cancel_trades)
 
     async def make_order(self, order: NewTrade) -> Trade:
-        """Make an order, or find the same one again. Raises OrderDiffers, TradePaid, TradeClosed, ExpiryPassed."""
+        """Make an order, or find the same one again.
+
+        Raises OrderDiffers, TradePaid, TradeClosed, ExpiryPassed.
+        """
         return _or_raise(await self._orders.submit(order))
 
     async def pay(self, payment: Payment) -> Trade:
         """Pay an order; paying it again as the same payer answers the same.
 
-        Raises BalanceInsufficient, BuyerFrozen, BuyerNotMatched, CodeInvalid, OrderDiffers, TradePaid,
-        TradeClosed, TradeNotFound, SellerBlocked, CurrencyRefused, ExpiryPassed.
+        Raises BalanceInsufficient, BuyerFrozen, BuyerNotMatched, CodeInvalid, OrderDiffers,
+        TradePaid, TradeClosed, TradeNotFound, SellerBlocked, CurrencyRefused, ExpiryPassed.
         """
         return _or_raise(await self._payments.submit(payment))
 
     async def refund(self, request: RefundRequest) -> Refunded:
-        """Give money back. Raises TradeNotFound, TradeUnpaid, TradeFinished, TradeClosed, RefundExceeds,
+        """Give money back, all of it or a part.
+
+        Raises TradeNotFound, TradeUnpaid, TradeFinished, TradeClosed, RefundExceeds,
         RefundDiffers, SellerBalanceInsufficient, SellerBlocked, CurrencyRefused.
         """
         return _or_raise(await self._refunds.submit(request))
@@ -80,17 +85,19 @@ class Payments:
         return _or_raise(await self._closings.submit(CloseRequest(trade, merchant, actor)))
 
     async def cancel(self, trade: TradeId, merchant: MerchantId, actor: str) -> Cancelled:
-        """Close an unpaid trade or give a paid one back in full. Raises TradeNotFound, TradeFinished and
-        what a refund raises.
+        """Close an unpaid trade or give a paid one back in full.
+
+        Raises TradeNotFound, TradeFinished and what a refund raises.
         """
         return _or_raise(await self._cancellings.submit(CloseRequest(trade, merchant, actor)))
 
     async def find(
         self, merchant: MerchantId, trade: TradeId | None, out_trade_no: str | None
     ) -> Trade:
-        """Find a merchant's trade by its id (which goes first) or the merchant's number; ends it when it is due.
+        """Find a merchant's trade by its id (which goes first) or the merchant's number.
 
-        Raises TradeNotFound, also for another merchant's trade.
+        One whose time is over is closed first. Raises TradeNotFound, also for a trade of another
+        merchant.
         """
         found = await self._fetch(merchant, trade, out_trade_no)
         if found is None or found.merchant != merchant:
@@ -102,7 +109,7 @@ class Payments:
         async with self.database.acquire() as connection:
             found = await store.fetch_trade(connection, trade)
         if found is None:
-            raise TradeNotFound()
+            raise TradeNotFound
         return await self._up_to_date(found)
 
     async def find_refund(self, trade: Trade, out_request_no: str) -> Refund | None:
@@ -129,7 +136,7 @@ class Payments:
             return await store.fetch_trade_by_number(connection, bucket, merchant, out_trade_no)
 
     async def _up_to_date(self, trade: Trade) -> Trade:
-        """Close a trade whose time is over, so that no one reads a state that the next job will change."""
+        """Close a trade whose time is over: nobody reads a state that a job will change."""
         if trade.state is not TradeState.WAIT_BUYER_PAY or trade.expires_at > self.clock.now():
             return trade
         await self.end_due()

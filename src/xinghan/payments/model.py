@@ -1,4 +1,4 @@
-"""What the payments room speaks of: trades, refunds, what happened to them, and why something is refused."""
+"""What the payments room speaks of: trades, refunds, their events, and why it refuses."""
 
 from __future__ import annotations
 

@@ -38,12 +38,12 @@ REFUND_DAYS: Final = 365
 
 
 def bucket_of_order(merchant: MerchantId, out_trade_no: str) -> int:
-    """Place an order by its merchant and the merchant's number, which are thereby unique in a bucket."""
+    """Place an order by its merchant and number, which are thereby unique in a bucket."""
     return crc32(merchant.bytes + out_trade_no.encode()) % BUCKETS
 
 
 def refuse_other_content(trade: Trade, asked: NewTrade) -> XinghanError | None:
-    """Say what is wrong with asking for an order whose number exists; None: it is the same order."""
+    """Say how an order differs from the one that has its number; None: it is the same."""
     same = (trade.total_minor, trade.currency, trade.subject) == (
         asked.total.amount_minor,
         asked.total.currency.code,

@@ -1,4 +1,4 @@
-"""The payments room's statements: trades locked and read, and the one call that writes what was decided."""
+"""The payments room's statements: trades locked and read, and the one call that writes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from xinghan.payments.model import (
 )
 
 TRADE_COLUMNS: Final = """
-    t.bucket, t.id, t.merchant, t.out_trade_no, t.app_id, t.state, t.subject, t.currency, t.total_minor,
-    t.seller_account, t.fee_account, t.fee_bps, t.fee_rounding, t.fee_on_refund, t.fee_minor, t.details,
-    t.notify_url, t.wanted_buyer, t.created_at, t.expires_at, t.buyer, t.buyer_account, t.refunded_minor,
-    t.fee_returned_minor, t.paid_at, t.refundable_until, t.closed_at
+    t.bucket, t.id, t.merchant, t.out_trade_no, t.app_id, t.state, t.subject, t.currency,
+    t.total_minor, t.seller_account, t.fee_account, t.fee_bps, t.fee_rounding, t.fee_on_refund,
+    t.fee_minor, t.details, t.notify_url, t.wanted_buyer, t.created_at, t.expires_at, t.buyer,
+    t.buyer_account, t.refunded_minor, t.fee_returned_minor, t.paid_at, t.refundable_until,
+    t.closed_at
 """
 
 LOCK_TRADES: Final = f"""
@@ -36,37 +37,41 @@ LOCK_TRADES: Final = f"""
     JOIN payments.trade AS t ON t.bucket = u.bucket AND t.id = u.id
     ORDER BY t.bucket, t.id
     FOR NO KEY UPDATE OF t
-"""
+"""  # noqa: S608 (a constant)
 
-FETCH_TRADE: Final = (
-    f"SELECT {TRADE_COLUMNS} FROM payments.trade AS t WHERE t.bucket = $1 AND t.id = $2"
-)
+FETCH_TRADE: Final = f"""
+    SELECT {TRADE_COLUMNS} FROM payments.trade AS t WHERE t.bucket = $1 AND t.id = $2
+"""  # noqa: S608 (a constant)
 
 FETCH_TRADE_BY_NUMBER: Final = f"""
-    SELECT {TRADE_COLUMNS} FROM payments.trade AS t WHERE t.bucket = $1 AND t.merchant = $2 AND t.out_trade_no = $3
-"""
+    SELECT {TRADE_COLUMNS} FROM payments.trade AS t
+    WHERE t.bucket = $1 AND t.merchant = $2 AND t.out_trade_no = $3
+"""  # noqa: S608 (a constant)
 
 FIND_ORDERS: Final = """
     SELECT u.place, t.id AS trade, c.trade AS code_used_by
     FROM unnest(
-        $1::integer [], $2::smallint [], $3::uuid [], $4::text [], $5::smallint [], $6::uuid [], $7::bigint []
+        $1::integer [], $2::smallint [], $3::uuid [], $4::text [],
+        $5::smallint [], $6::uuid [], $7::bigint []
     ) AS u (place, bucket, merchant, out_trade_no, code_bucket, device, step)
     LEFT JOIN payments.trade AS t
         ON t.bucket = u.bucket AND t.merchant = u.merchant AND t.out_trade_no = u.out_trade_no
-    LEFT JOIN payments.code_use AS c ON c.bucket = u.code_bucket AND c.device = u.device AND c.step = u.step
+    LEFT JOIN payments.code_use AS c
+        ON c.bucket = u.code_bucket AND c.device = u.device AND c.step = u.step
     WHERE t.id IS NOT NULL OR c.trade IS NOT NULL
 """
 
 FETCH_REFUNDS: Final = """
-    SELECT r.bucket, r.trade, r.out_request_no, r.id, r.amount_minor, r.fee_returned_minor, r.reason, r.cancels,
-        r.created_at
+    SELECT r.bucket, r.trade, r.out_request_no, r.id, r.amount_minor, r.fee_returned_minor,
+        r.reason, r.cancels, r.created_at
     FROM unnest($1::smallint [], $2::uuid [], $3::text []) AS u (bucket, trade, out_request_no)
     JOIN payments.refund AS r
         ON r.bucket = u.bucket AND r.trade = u.trade AND r.out_request_no = u.out_request_no
 """
 
 LIST_REFUNDS: Final = """
-    SELECT bucket, trade, out_request_no, id, amount_minor, fee_returned_minor, reason, cancels, created_at
+    SELECT bucket, trade, out_request_no, id, amount_minor, fee_returned_minor, reason, cancels,
+        created_at
     FROM payments.refund WHERE bucket = $1 AND trade = $2 ORDER BY created_at, id
 """
 
@@ -76,7 +81,8 @@ LIST_EVENTS: Final = """
 """
 
 LIST_EXPIRED: Final = """
-    SELECT id FROM payments.trade WHERE state = 'WAIT_BUYER_PAY' AND expires_at <= $1 ORDER BY expires_at LIMIT $2
+    SELECT id FROM payments.trade
+    WHERE state = 'WAIT_BUYER_PAY' AND expires_at <= $1 ORDER BY expires_at LIMIT $2
 """
 
 LIST_FINISHED: Final = """
@@ -94,14 +100,15 @@ COUNT_FAILURES: Final = """
 
 NOTE_FAILURE: Final = """
     INSERT INTO payments.code_failure (bucket, subject, minute, failures)
-    SELECT 0, subject, date_trunc('minute', $2::timestamptz), 1 FROM unnest($1::uuid []) AS u (subject)
+    SELECT 0, subject, date_trunc('minute', $2::timestamptz), 1
+    FROM unnest($1::uuid []) AS u (subject)
     ORDER BY subject
     ON CONFLICT (bucket, subject, minute) DO UPDATE SET failures = code_failure.failures + 1
 """
 
 
 class Found(NamedTuple):
-    """What stands already for one payment of a batch: its trade, and the trade that its code was used for."""
+    """What stands already for one payment: its trade, and the trade its code was used for."""
 
     trade: TradeId | None
     code_used_by: TradeId | None
@@ -125,7 +132,7 @@ class Changes:
 async def find_orders(
     connection: Connection, wanted: Sequence[tuple[int, MerchantId, str, CodeUse | None]]
 ) -> dict[int, Found]:
-    """Look up orders by (bucket, merchant, number, code) of a batch; keys are places in `wanted`."""
+    """Look up orders by (bucket, merchant, number, code); keys are places in `wanted`."""
     codes = [code for _, _, _, code in wanted]
     rows = await connection.fetch(
         FIND_ORDERS,

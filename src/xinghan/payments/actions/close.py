@@ -1,4 +1,4 @@
-"""Ends trades: closing and cancelling by the shop, expiry and the end of the refund time by the clock."""
+"""Ends trades: the shop closes or cancels, the clock expires or finishes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def close_trades(
 async def cancel_trades(
     connection: Connection, requests: Sequence[CloseRequest], now: datetime
 ) -> list[CancelAnswer]:
-    """Cancel trades: an unpaid one is closed, a paid one is given back in full; again changes nothing."""
+    """Cancel trades: an unpaid one is closed, a paid one given back; again changes nothing."""
     return [await _cancel(connection, request, now) for request in requests]
 
 

@@ -1,4 +1,4 @@
-"""Pays orders: the trade, the posting and the notification in one transaction, many payments in one commit."""
+"""Pays orders: trade, posting and notification in one transaction, many payments in a commit."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _judge(turn: _Turn, now: datetime) -> None:
 
 
 async def _move_money(connection: Connection, turns: Sequence[_Turn], now: datetime) -> None:
-    """Post what was allowed; the posting's id is the trade's, so a trade is paid once whatever happens."""
+    """Post what was allowed; the posting's id is the trade's, so that a trade is paid once."""
     going = [(turn, turn.trade) for turn in turns if turn.answer is None and turn.trade is not None]
     if not going:
         return

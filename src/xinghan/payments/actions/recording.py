@@ -21,7 +21,7 @@ def note(
     now: datetime,
     refund: Refund | None = None,
 ) -> None:
-    """Add an event to a trade's timeline and, when its shop wants to be told of it, a notification."""
+    """Add an event to a trade's timeline and, if its shop wants to be told, a notification."""
     detail: Mapping[str, object] = (
         {"refund": refund.out_request_no, "amount_minor": refund.amount_minor} if refund else {}
     )

@@ -1,4 +1,4 @@
-"""Gives money back: refunds of a part or the whole, and cancelling, which gives back all that is left."""
+"""Gives money back: refunds of a part or the whole, also those that cancel a trade."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _new_refund(trade: Trade, request: RefundRequest, now: datetime, *, cancels:
 async def _give_back(
     connection: Connection, going: Sequence[_Turn], answers: dict[int, RefundAnswer], now: datetime
 ) -> None:
-    """Post the refunds: money is swept between the merchant's stripes where the payer's lacks it."""
+    """Post the refunds, sweeping between the merchant's stripes where the payer's lacks."""
     results = await post_sweeping(connection, [(_posting(turn),) for turn in going])
     changes = Changes()
     for turn, (result,) in zip(going, results, strict=True):
