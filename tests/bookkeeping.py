@@ -157,7 +157,9 @@ class Bookkeeper:
             return {
                 table: [
                     tuple(row)
-                    for row in await connection.fetch(f"SELECT t::text FROM ledger.{table} AS t ORDER BY 1")
+                    for row in await connection.fetch(
+                        f"SELECT t::text FROM ledger.{table} AS t ORDER BY 1"
+                    )
                 ]
                 for table in TABLES
             }

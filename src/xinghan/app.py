@@ -22,6 +22,7 @@ from xinghan.identity.operators import ensure_operator_token
 from xinghan.kit.clock import Clock, SystemClock
 from xinghan.kit.db import ConnectionLost, Database
 from xinghan.kit.limits import Buckets
+from xinghan.kit.logs import log_to_stderr
 from xinghan.kit.native import PREFIX as NATIVE_PREFIX
 from xinghan.kit.native import native_api
 from xinghan.kit.parent import follow_parent
@@ -53,7 +54,9 @@ class Platform:
 def create_app() -> Starlette:
     """Make the application in a serving process, from the settings in its environment."""
     follow_parent()
-    return build_app(Settings.read())
+    settings = Settings.read()
+    log_to_stderr(settings.log_level)
+    return build_app(settings)
 
 
 def build_app(settings: Settings) -> Starlette:

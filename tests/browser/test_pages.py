@@ -88,8 +88,6 @@ async def test_the_page_says_at_once_that_the_order_was_paid(
 async def test_what_a_shop_writes_is_text_and_never_a_script(
     phone: BrowserContext, site: Site
 ) -> None:
-    async with site.sale.database.transaction() as connection:
-        await connection.execute("SELECT 1")
     order = await site.make_order(2800, subject=HOSTILE)
     page = await phone.new_page()
     faults = listen(page, site)

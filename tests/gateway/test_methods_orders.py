@@ -1,5 +1,6 @@
 """Orders: what they may say, until when they wait, and that a number names one order for ever."""
 
+from asyncio import gather
 from decimal import Decimal
 
 from gateway.till import PUBLIC_URL, Till, order
@@ -230,6 +231,15 @@ async def test_other_currencies_need_an_account(till: Till, shop: App) -> None:
         abroad, "precreate", order(trans_currency="JPY", total_amount="88.00")
     )
     assert error.sub_code == "ACQ.INVALID_PARAMETER"
+
+
+async def test_the_first_order_opens_the_account_for_fees_once(till: Till) -> None:
+    shop = await till.app(fees_before=False)
+    trades = await gather(*(made(till, shop) for _ in range(10)))
+    assert len({trade.fee_account for trade in trades}) == 1
+    async with till.database.acquire() as connection:
+        count = "SELECT count(DISTINCT id) FROM ledger.account WHERE kind = 'fee_income'"
+        assert await connection.fetchval(count) == 1
 
 
 async def test_a_notify_url_is_kept_as_it_will_be_called(till: Till, shop: App) -> None:

@@ -57,9 +57,15 @@ class Till:
         self.run = runner(self.rooms, Buckets(per_second=1000, burst=1000))
 
     async def app(
-        self, *currencies: str, fee_terms: identity.FeeTerms = SANDBOX_FEES
+        self,
+        *currencies: str,
+        fee_terms: identity.FeeTerms = SANDBOX_FEES,
+        fees_before: bool = True,
     ) -> identity.App:
-        """Make a merchant with accounts in CNY and more currencies, and its app."""
+        """Make a merchant with accounts in CNY and more currencies, and its app.
+
+        Unless `fees_before`, nobody has paid a fee before, so that no account is open for them.
+        """
         async with self.database.transaction() as connection:
             merchant = await identity.create_merchant(
                 connection, self.vault, "Mei's teahouse", actor="test", fee_terms=fee_terms
@@ -67,7 +73,8 @@ class Till:
             for code in ("CNY", *currencies):
                 currency = Currency.of(code)
                 await wallets.open_merchant_account(connection, merchant.id, currency)
-                await wallets.platform_account(connection, wallets.Purpose.FEE_INCOME, currency)
+                if fees_before:
+                    await wallets.platform_account(connection, wallets.Purpose.FEE_INCOME, currency)
         return identity.App(
             app_id="2021000000000001",
             public_keys=(self.key.public_key(),),

@@ -36,7 +36,7 @@ class Runs:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Every pause that jobs made, none of which is waited for."""
+    """Every pause that jobs made, none of which is waited for, while time stands still."""
     made: list[float] = []
     real_pause = recurring._pause
 
@@ -45,6 +45,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         await real_pause(wake, 0)
 
     monkeypatch.setattr(recurring, "_pause", pause)
+    monkeypatch.setattr(recurring, "monotonic", lambda: 0.0)
     return made
 
 
@@ -80,6 +81,17 @@ async def test_a_failure_is_counted_and_the_job_goes_on(
         await runs.wait_for(4)
     assert failures_of(name) == 2
     assert pauses[:3] == ([0.5, 1.0, 0.05] if name == "ValueError" else [1.0, 1.0, 0.05])
+
+
+async def test_a_run_that_took_long_is_followed_by_a_longer_rest(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter(range(0, 1000, 3))
+    monkeypatch.setattr(recurring, "monotonic", lambda: next(seconds))
+    runs = Runs(1)
+    async with repeating(Job("long", runs)):
+        await runs.wait_for(3)
+    assert pauses[:2] == [6.0, 6.0]
 
 
 async def test_whoever_has_work_wakes_the_job_at_once() -> None:

@@ -215,10 +215,7 @@ async def test_changes_and_postings_do_not_wait_in_a_circle(books: Bookkeeper) -
     doors = [Bookkeeper(books.database).ledger for _ in range(4)]
     results = await asyncio.gather(
         *(books.run(toggle) for _ in range(5)),
-        *(
-            doors[n % 4].post(Post(new_id(), (Leg(payers[n % 8], shop, 1),)))
-            for n in range(80)
-        ),
+        *(doors[n % 4].post(Post(new_id(), (Leg(payers[n % 8], shop, 1),))) for n in range(80)),
     )
     assert {result.outcome for result in results[5:]} == {Outcome.POSTED}  # type: ignore[union-attr]
     assert (await books.balance(shop)).balance_minor == 80

@@ -80,9 +80,7 @@ async def test_one_result_for_each_request_in_order(books: Bookkeeper) -> None:
         {"id": "no uuid"},
     ],
 )
-async def test_what_cannot_be_read_fails_alone(
-    books: Bookkeeper, broken: dict[str, Any]
-) -> None:
+async def test_what_cannot_be_read_fails_alone(books: Bookkeeper, broken: dict[str, Any]) -> None:
     lin, mei = await books.funded(100), await books.open()
     good = Post(new_id(), (Leg(lin, mei, 1),))
     bad = replace(good, **({"id": new_id()} | broken))

@@ -9,6 +9,7 @@ from xinghan.kit.db import (
     CheckViolation,
     Connection,
     Database,
+    DatabaseError,
     ForeignKeyViolation,
     InsufficientPrivilege,
     NotNullViolation,
@@ -31,47 +32,40 @@ CHANGES: Final = (
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("role", ["application", "owner"])
-async def test_what_is_written_stays(
-    books: Bookkeeper, owner: Connection, table: str, change: str, role: str
-) -> None:
+async def test_what_is_written_stays(books: Bookkeeper, owner: Connection, table: str) -> None:
     lin = await books.funded(100)
     await books.run(lambda c: freeze_account(c, lin, "chen", "test"))
     before = await books.everything()
-    with pytest.raises(InsufficientPrivilege):
-        if role == "owner":
-            await owner.execute(change.format(table=table))
-        else:
-            async with books.database.acquire() as connection:
-                await connection.execute(change.format(table=table))
+    async with books.database.acquire() as application:
+        for connection in (application, owner):
+            for change in CHANGES:
+                with pytest.raises(InsufficientPrivilege):
+                    await connection.execute(change.format(table=table))
     assert await books.everything() == before
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM ledger.account",
-        "TRUNCATE ledger.account",
-        "DELETE FROM ledger.hold",
-        "TRUNCATE ledger.hold",
-        "DROP TABLE ledger.posting",
-        "ALTER TABLE ledger.posting DISABLE TRIGGER ALL",
-        "DROP TRIGGER entry_append_only ON ledger.entry",
-        "CREATE TABLE ledger.other (a integer)",
-        "ALTER TABLE ledger.account DROP CONSTRAINT account_available_above_floor",
-        "SELECT setval('ledger.account_sequence', 1)",
-        "SET session_replication_role = replica",
-    ],
+FORBIDDEN: Final = (
+    "DELETE FROM ledger.account",
+    "TRUNCATE ledger.account",
+    "DELETE FROM ledger.hold",
+    "TRUNCATE ledger.hold",
+    "DROP TABLE ledger.posting",
+    "ALTER TABLE ledger.posting DISABLE TRIGGER ALL",
+    "DROP TRIGGER entry_append_only ON ledger.entry",
+    "CREATE TABLE ledger.other (a integer)",
+    "ALTER TABLE ledger.account DROP CONSTRAINT account_available_above_floor",
+    "SELECT setval('ledger.account_sequence', 1)",
+    "SET session_replication_role = replica",
 )
-async def test_the_application_cannot_take_the_guard_away(
-    books: Bookkeeper, statement: str
-) -> None:
+
+
+async def test_the_application_cannot_take_the_guard_away(books: Bookkeeper) -> None:
     await books.funded(100)
     before = await books.everything()
     async with books.database.acquire() as connection:
-        with pytest.raises(InsufficientPrivilege):
-            await connection.execute(statement)
+        for statement in FORBIDDEN:
+            with pytest.raises(InsufficientPrivilege):
+                await connection.execute(statement)
     assert await books.everything() == before
 
 
@@ -171,9 +165,7 @@ async def test_a_leg_never_crosses_currencies(
     await refused(books, CheckViolation, arguments(pair[0], yen))
 
 
-async def test_a_leg_has_two_sides(
-    books: Bookkeeper, pair: tuple[AccountId, AccountId]
-) -> None:
+async def test_a_leg_has_two_sides(books: Bookkeeper, pair: tuple[AccountId, AccountId]) -> None:
     lin, _ = pair
     given = arguments(lin, lin, credit_version=3)
     await refused(books, CheckViolation, given)
@@ -216,28 +208,18 @@ async def test_a_balance_that_was_made_up_does_not_change_the_books(
     assert balance == 10
 
 
-@pytest.mark.parametrize(
-    "column",
-    ["debits_posted", "credits_posted", "debits_pending", "credits_pending", "version"],
-)
-@pytest.mark.parametrize("number", [-1, 4 * 10**18 + 1])
-async def test_counters_are_bounded(
-    books: Bookkeeper, owner: Connection, column: str, number: int
-) -> None:
-    if column == "version" and number > 0:
-        pytest.skip("a version only grows")
+async def test_counters_are_bounded_whole_numbers(books: Bookkeeper, owner: Connection) -> None:
     lin = await books.open(floor_minor=None)
+    change = f"UPDATE ledger.account SET {{}} = {{}} WHERE id = {lin}"
+    for column in ("debits_posted", "credits_posted", "debits_pending", "credits_pending"):
+        for number in ("-1", f"{4 * 10**18 + 1}"):
+            with pytest.raises(CheckViolation):
+                await owner.execute(change.format(column, number))
+        for number in ("'NaN'", "'Infinity'", "1e300", "'1.5'"):
+            with pytest.raises(DatabaseError, match=r"invalid input syntax|out of range"):
+                await owner.execute(change.format(column, number))
     with pytest.raises(CheckViolation):
-        await owner.execute(f"UPDATE ledger.account SET {column} = {number} WHERE id = {lin}")
-
-
-@pytest.mark.parametrize("number", ["'NaN'", "'Infinity'", "1e300", "'1.5'"])
-async def test_a_counter_is_a_whole_number(
-    books: Bookkeeper, owner: Connection, number: str
-) -> None:
-    lin = await books.open(floor_minor=None)
-    with pytest.raises(Exception, match=r"invalid input syntax|out of range"):
-        await owner.execute(f"UPDATE ledger.account SET credits_posted = {number} WHERE id = {lin}")
+        await owner.execute(change.format("version", -1))
 
 
 async def test_bounds_hold_for_the_owner_too(books: Bookkeeper, owner: Connection) -> None:

@@ -94,11 +94,9 @@ async def test_a_past_instant_has_a_zone_and_an_account(books: Bookkeeper) -> No
             await ask(books, account_number(2**40, 156, 1), datetime.now(UTC))
 
 
-async def test_few_probes_find_an_instant_in_a_long_history(
-    books: Bookkeeper, owner: Connection
-) -> None:
+async def test_few_probes_find_an_instant_in_a_long_history(owner: Connection) -> None:
     """The search is by halving: the blocks it touches grow with the logarithm of the history."""
-    lin = await books.open(bucket=1)
+    lin = account_number(1, 156, 1)
     await owner.execute(
         """
         INSERT INTO ledger.entry (
@@ -122,9 +120,6 @@ async def test_few_probes_find_an_instant_in_a_long_history(
         """
     )
     assert plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"] < 200
-    # These entries belong to no posting; the books are checked when the test ends.
-    await owner.execute("ALTER TABLE ledger.entry DISABLE TRIGGER ALL")
-    await owner.execute("DELETE FROM ledger.entry")
 
 
 async def test_the_trial_balance_balances_in_every_currency(books: Bookkeeper) -> None:

@@ -19,7 +19,7 @@ from xinghan.ledger import (
     freeze_account,
     unfreeze_account,
 )
-from xinghan.ledger.model import AMOUNT_MAX_MINOR, LEGS_MAX, TURNOVER_MAX_MINOR, Request
+from xinghan.ledger.model import AMOUNT_MAX_MINOR, LEGS_MAX, TURNOVER_MAX_MINOR
 from xinghan.ledger.numbers import account_number
 
 

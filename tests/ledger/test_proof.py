@@ -186,7 +186,7 @@ async def test_blocks_are_append_only(books: Bookkeeper, heads: HeadsFile) -> No
 async def test_sealing_reads_by_the_index_and_keeps_it_up(books: Bookkeeper) -> None:
     await books.funded(1)
     async with books.database.transaction() as connection:
-        await store.begin_sealing(connection)
+        await store.use_index(connection)
         plan = await connection.fetch(
             "EXPLAIN "
             + store.FETCH_CUT.replace("$1", "7")
@@ -204,7 +204,7 @@ async def test_sealing_reads_by_the_index_and_keeps_it_up(books: Bookkeeper) -> 
 async def test_a_move_to_another_server_is_noticed_and_survived(
     books: Bookkeeper, owner: Connection, heads: HeadsFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other server was a billion transactions ahead: its numbers come again here, years later."""
+    """The other server was a billion transactions ahead: its numbers will come again here."""
     payer, payee = await books.funded(1000), await books.open()
     ahead = 1_000_000_000
     here = store.fetch_position

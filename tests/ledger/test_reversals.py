@@ -10,9 +10,7 @@ from xinghan.ledger.model import Kind
 async def test_a_posting_is_reversed_with_all_its_legs(books: Bookkeeper) -> None:
     lin, mei, fee = await books.funded(100), await books.open(), await books.open(striped=True)
     sale = await books.post(Leg(lin, mei, 60), Leg(mei, fee, 1))
-    await books.refuse(
-        Outcome.POSTING_NOT_FOUND, Reverse(new_id(), new_id(), sale.bucket)
-    )
+    await books.refuse(Outcome.POSTING_NOT_FOUND, Reverse(new_id(), new_id(), sale.bucket))
     undo = Reverse(new_id(), sale.id, sale.bucket, metadata={"why": "wrong shop"})  # type: ignore[arg-type]
     result = await books.ledger.post(undo)
     # The fee comes back first: the shop alone has too little.

@@ -23,9 +23,7 @@ def counters(account: int, credits_minor: int, flags: int = 0) -> Counters:
 
 @pytest.fixture
 def books() -> Books:
-    return Books(
-        NOW, {row_key(LIN, 3): counters(LIN, 100), row_key(MEI, 3): counters(MEI, 0)}
-    )
+    return Books(NOW, {row_key(LIN, 3): counters(LIN, 100), row_key(MEI, 3): counters(MEI, 0)})
 
 
 def state(books: Books) -> object:

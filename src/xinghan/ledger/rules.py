@@ -1,4 +1,4 @@
-"""Judges postings one by one against the balances that were read and locked: pure, no database, no clock.
+"""Judges postings one by one against the balances that were read: pure, no database, no clock.
 
 Each accepted leg moves the counters held here, so that the next request sees them. What is refused
 leaves them as they were.
@@ -57,7 +57,7 @@ class Counters:
         "version",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (one row of the table has these columns)
         self,
         account: AccountId,
         bucket: int,
@@ -187,7 +187,7 @@ class OpenHold:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One posting of the journal, as it stands: to be read, compared with a repetition, or reversed.
+    """One posting of the journal: to be read, compared with a repetition, or reversed.
 
     `refers_to` is the hold or posting that it captures, releases or reverses; `linked_to` the first
     posting of the group with which it stood or fell. The balances in `movements` are those after it.
@@ -210,7 +210,7 @@ class Written:
 
 @dataclass(slots=True)
 class Books:
-    """Everything read and locked for one batch; keys of postings and holds begin with their bucket."""
+    """Everything read for one batch; keys of postings and holds begin with their bucket."""
 
     now: datetime
     accounts: dict[int, Counters]
@@ -227,7 +227,7 @@ class Books:
 
 
 def well_formed(request: Request) -> bool:
-    """Whether a request can be read at all; what cannot would fail its neighbours in the database."""
+    """Whether a request can be read; what cannot would fail its neighbours in the database."""
     if not isinstance(request.id, UUID):
         return False
     if isinstance(request, Post | Hold):
@@ -302,7 +302,7 @@ def metadata_well_formed(metadata: Mapping[str, object] | None) -> bool:
 def judge_batch(
     books: Books, groups: Sequence[Sequence[tuple[int, Request]]]
 ) -> list[list[Result]]:
-    """Judge groups of (bucket, request) in order; the requests of one group stand or fall together."""
+    """Judge groups of (bucket, request) in order; each group stands or falls together."""
     return [
         [judge_alone(books, *group[0])] if len(group) == 1 else judge_linked(books, group)
         for group in groups
@@ -317,7 +317,7 @@ def judge_alone(
     if (before := books.written.get(key)) is not None:
         return _repeat(bucket, request, before)
     if (twin := books.judged.get(key)) is not None:
-        return _repeat_in_batch(request, *twin)
+        return _repeat_in_batch(books, bucket, request, *twin)
     result = _accept(books, bucket, request, linked_to)
     if result.outcome is Outcome.POSTED:
         books.judged[key] = (request, result)
@@ -389,7 +389,7 @@ class _Undo:
 
 
 def touched(books: Books, bucket: int, request: Request) -> list[tuple[int, AccountId]]:
-    """Give the account rows (bucket, account) that a request moves, as far as the books know them."""
+    """Give the account rows (bucket, account) that a request moves, as far as they are known."""
     if isinstance(request, Capture | Release):
         hold = books.holds.get((bucket, request.hold, request.leg))
         return [(hold.debit_bucket, hold.debit), (hold.credit_bucket, hold.credit)] if hold else []
@@ -402,7 +402,7 @@ def touched(books: Books, bucket: int, request: Request) -> list[tuple[int, Acco
 
 
 def touched_by_legs(legs: Iterable[Leg], bucket: int) -> list[tuple[int, AccountId]]:
-    """Give the account rows (bucket, account) of the legs of a posting in `bucket`: debit, credit, …"""
+    """Give the rows (bucket, account) of a posting's legs, each leg's debit before its credit."""
     return [
         side
         for leg in legs
@@ -576,7 +576,7 @@ def _record(  # noqa: PLR0913 (one row of the journal has these columns)
     expires_at: datetime | None = None,
     metadata: Mapping[str, object] | None = None,
 ) -> Movement:
-    """Number the versions of both sides, which have moved already, and add the row."""
+    """Give both sides, which have moved already, their next versions, and add the row."""
     debit, credit = sides
     debit.version += 1
     credit.version += 1
@@ -737,10 +737,51 @@ def _original(books: Books, bucket: int, posting: UUID) -> tuple[Kind, tuple[Leg
     return Kind.HOLD, ()
 
 
-def _repeat_in_batch(request: Request, twin: Request, result: Result) -> Result:
-    if request == twin:
+def _repeat_in_batch(
+    books: Books, bucket: int, request: Request, twin: Request, result: Result
+) -> Result:
+    if request == twin or _same_content(bucket, request, _as_written(twin, result, books.now)):
         return result._replace(outcome=Outcome.EXISTS)
     return Result(Outcome.EXISTS_WITH_OTHER_CONTENT, request.id, result.bucket)
+
+
+def _as_written(request: Request, result: Result, now: datetime) -> Written:
+    """See a request of this batch as the journal will show it."""
+    moved = tuple(Leg(move.debit, move.credit, move.amount_minor) for move in result.movements)
+    refers_to: UUID | None = None
+    if isinstance(request, Capture | Release):
+        refers_to = request.hold
+    elif isinstance(request, Reverse):
+        refers_to = request.posting
+    return Written(
+        result.bucket,
+        result.id,
+        _kind_of(request),
+        request.legs if isinstance(request, Post | Hold) else moved,
+        tuple(move.leg for move in result.movements),
+        result.movements,
+        refers_to,
+        None,
+        None if isinstance(request, Release) else request.event_at,
+        request.expires_at if isinstance(request, Hold) else None,
+        None if isinstance(request, Capture | Release) else request.metadata,
+        now,
+        reversed=False,
+    )
+
+
+def _kind_of(request: Request) -> Kind:
+    match request:
+        case Post():
+            return Kind.POST
+        case Hold():
+            return Kind.HOLD
+        case Capture():
+            return Kind.CAPTURE
+        case Release():
+            return Kind.EXPIRY if request.expiry else Kind.RELEASE
+        case Reverse():
+            return Kind.REVERSAL
 
 
 def _repeat(bucket: int, request: Request, before: Written) -> Result:
@@ -750,56 +791,38 @@ def _repeat(bucket: int, request: Request, before: Written) -> Result:
 
 
 def _same_content(bucket: int, request: Request, before: Written) -> bool:
+    if _kind_of(request) is not before.kind:
+        return False
     match request:
         case Post():
             return (
-                before.kind is Kind.POST
+                request.event_at == before.event_at
                 and _same_legs(bucket, request.legs, before.legs)
-                and request.event_at == before.event_at
                 and _same_metadata(request.metadata, before.metadata)
             )
         case Hold():
             return (
-                before.kind is Kind.HOLD
+                (request.event_at, request.expires_at) == (before.event_at, before.expires_at)
                 and _same_legs(bucket, request.legs, before.legs)
-                and (request.event_at, request.expires_at) == (before.event_at, before.expires_at)
                 and _same_metadata(request.metadata, before.metadata)
             )
         case Capture():
-            wanted = (
-                Kind.CAPTURE,
-                request.hold,
-                (request.leg,),
-                request.amount_minor,
-                request.event_at,
-            )
-            return wanted == (
-                before.kind,
-                before.refers_to,
-                before.leg_numbers,
-                before.legs[0].amount_minor,
-                before.event_at,
-            )
+            part = (request.hold, (request.leg,), request.amount_minor, request.event_at)
+            return part == (*_part_of(before), before.event_at)
         case Release():
-            kind = Kind.EXPIRY if request.expiry else Kind.RELEASE
-            amount = (
-                before.legs[0].amount_minor
-                if request.amount_minor is None
-                else request.amount_minor
-            )
-            return (kind, request.hold, (request.leg,), amount) == (
-                before.kind,
-                before.refers_to,
-                before.leg_numbers,
-                before.legs[0].amount_minor,
-            )
+            amount = before.legs[0].amount_minor
+            asked = amount if request.amount_minor is None else request.amount_minor
+            return (request.hold, (request.leg,), asked) == _part_of(before)
         case Reverse():
-            wanted_reversal = (Kind.REVERSAL, request.posting, request.event_at)
-            return wanted_reversal == (
-                before.kind,
-                before.refers_to,
-                before.event_at,
-            ) and _same_metadata(request.metadata, before.metadata)
+            undone = (request.posting, request.event_at)
+            return undone == (before.refers_to, before.event_at) and _same_metadata(
+                request.metadata, before.metadata
+            )
+
+
+def _part_of(before: Written) -> tuple[UUID | None, tuple[int, ...], int]:
+    """Give hold, leg and amount of a capture or release."""
+    return (before.refers_to, before.leg_numbers, before.legs[0].amount_minor)
 
 
 def _same_legs(bucket: int, asked: Sequence[Leg], stored: Sequence[Leg]) -> bool:

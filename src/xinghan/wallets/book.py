@@ -44,17 +44,21 @@ class AccountBook:
             merchant, currency, store.fetch_merchant_account(connection, merchant, currency.code)
         )
 
+    async def find_platform_account(
+        self, connection: Connection, purpose: Purpose, currency: Currency
+    ) -> AccountId | None:
+        """Find an account of the platform; None when nothing has needed it yet."""
+        return self._kept(purpose, currency) or await self._keep(
+            purpose, currency, store.fetch_platform_account(connection, purpose, currency.code)
+        )
+
     async def platform_account(
         self, connection: Connection, purpose: Purpose, currency: Currency
     ) -> AccountId:
         """Give an account of the platform, opening it in this transaction when it is missing."""
-        return (
-            self._kept(purpose, currency)
-            or await self._keep(
-                purpose, currency, store.fetch_platform_account(connection, purpose, currency.code)
-            )
-            or await platform_account(connection, purpose, currency)
-        )
+        return await self.find_platform_account(
+            connection, purpose, currency
+        ) or await platform_account(connection, purpose, currency)
 
     def _kept(self, owner: _Owner, currency: Currency) -> AccountId | None:
         account = self._accounts.get((owner, currency.code))

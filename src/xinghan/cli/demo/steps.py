@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,8 +101,8 @@ class Story:
 
     def _xinghan(self, *arguments: str) -> dict[str, str]:
         """Run one of our own commands as a person would, and read its JSON."""
-        shown = " ".join(f"'{word}'" if " " in word else word for word in arguments)
-        self._console.print(f"  [dim]$ xinghan {shown}[/]", soft_wrap=True)
+        shown = shlex.join(["xinghan", *arguments])
+        self._console.print(f"  [dim]$ {shown}[/]", soft_wrap=True)
         done = subprocess.run(  # noqa: S603 (our own program)
             [sys.executable, "-m", "xinghan", *arguments, "--data", str(self._data), "--json"],
             check=True,

@@ -6,7 +6,6 @@ that are not asked for are never looked at.
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
@@ -23,6 +22,8 @@ TOTAL_MAJOR_MAX: Final = 100_000_000
 
 _OUT_NUMBER: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _REQUEST_NUMBER: Final = re.compile(r"[!-.0-~]+", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL_IN_LINES: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
 
@@ -79,8 +80,7 @@ class Fields:
             raise FieldMalformed(field=name)
         if len(value) > characters_max:
             raise FieldTooLong(field=name, characters=characters_max)
-        allowed = "\t\n\r" if lines else ""
-        if any(unicodedata.category(one) == "Cc" and one not in allowed for one in value):
+        if (_CONTROL_IN_LINES if lines else _CONTROL).search(value):
             raise FieldMalformed(field=name)
         return value
 

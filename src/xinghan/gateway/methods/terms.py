@@ -22,7 +22,7 @@ from xinghan.kit.ids import AccountId, PersonId
 from xinghan.kit.money import Currency, Money
 from xinghan.payments.fees import FeeOnRefund, FeePlan
 from xinghan.payments.model import CurrencyRefused, NewTrade
-from xinghan.wallets import Purpose
+from xinghan.wallets import Purpose, platform_account
 
 DEFAULT_CURRENCY: Final = "CNY"
 SUBJECT_CHARACTERS_MAX: Final = 256
@@ -199,8 +199,10 @@ async def _accounts(
         seller = await rooms.accounts.find_merchant_account(connection, merchant.id, currency)
         if seller is None:
             raise CurrencyRefused(field="trans_currency")
-        async with connection.transaction():
-            fees = await rooms.accounts.platform_account(connection, Purpose.FEE_INCOME, currency)
+        fees = await rooms.accounts.find_platform_account(connection, Purpose.FEE_INCOME, currency)
+        if fees is None:
+            async with connection.transaction():
+                fees = await platform_account(connection, Purpose.FEE_INCOME, currency)
     return seller, fees
 
 

@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from xinghan.kit.db import Connection
-from xinghan.kit.embedded.locks import exclusive
 from xinghan.ledger.proof import store
 from xinghan.ledger.proof.merkle import HASH_BYTES
 from xinghan.ledger.proof.model import Block, HeadsDisagree
@@ -45,7 +44,8 @@ class HeadsFile:
         Raises HeadsDisagree when the newest head of the file is not in the chain.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with exclusive(self.path.with_suffix(".lock")):
+        async with connection.transaction():
+            await store.lock_chain(connection)
             self._drop_torn_line()
             kept = self._last()
             number = 0 if kept is None else await self._find(connection, kept)

@@ -59,7 +59,8 @@ async def seal(
     this raises LockNotAvailable, to be tried again, when somebody reads the books for long.
     """
     async with connection.transaction():
-        await store.begin_sealing(connection)
+        await store.lock_chain(connection)
+        await store.use_index(connection)
         last = await store.fetch_last_block(connection)
         chain = _Chain(connection, signer, last, await store.fetch_position(connection))
         sealed = await chain.enter_server(postings_max) if await chain.is_new_here() else 0

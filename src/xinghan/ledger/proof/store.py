@@ -158,9 +158,13 @@ class PostedLeg(NamedTuple):
     created_at: datetime
 
 
-async def begin_sealing(connection: Connection) -> None:
-    """Wait for whoever is sealing, and make the planner use the index by transaction."""
+async def lock_chain(connection: Connection) -> None:
+    """Wait for whoever seals or keeps heads; nobody else does until this transaction ends."""
     await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
+
+
+async def use_index(connection: Connection) -> None:
+    """Make the planner read the index by transaction, whatever it believes of the newest pages."""
     await connection.execute("SET LOCAL enable_seqscan = off")
 
 
