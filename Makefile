@@ -1,12 +1,13 @@
 # `make run` and `make test` are all a reader needs; both set everything up first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types imports pytest lock
+.PHONY: help setup run test check lint types imports pytest screens lock
 
 BIN := .venv/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 NODE_SDK := tests/sdk/node
+BROWSER := tests/browser
 COMMUNITY_SDK := tests/sdk/python-alipay-sdk.txt
 HAS_NODE := $(shell node -e 'process.exit(+(parseInt(process.versions.node) < 18))' 2>/dev/null && echo yes)
 
@@ -15,7 +16,7 @@ help:
 	@echo 'make test   set up, then run every check and test'
 	@echo 'make check  set up, then lint, types and import rules only'
 
-setup: .venv/.ready $(if $(wildcard $(NODE_SDK)/package-lock.json),$(NODE_SDK)/node_modules/.ready)
+setup: .venv/.ready $(BROWSER)/node_modules/.ready $(if $(wildcard $(NODE_SDK)/package-lock.json),$(NODE_SDK)/node_modules/.ready)
 
 run: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/xinghan demo
@@ -37,6 +38,10 @@ imports: setup
 
 pytest: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n auto
+
+# The pictures of docs/screens, taken with the machine's Chromium.
+screens: setup
+	$(BIN)/python tests/browser/screens.py
 
 # The lock names versions and hashes but no registry, so that mirrors can serve it.
 lock: .venv/bin/uv
@@ -60,6 +65,6 @@ LOCK_OPTIONS := --universal --generate-hashes --no-header --no-annotate --no-emi
 	$(if $(HAS_NODE),,VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements-node.lock)
 	@touch $@
 
-$(NODE_SDK)/node_modules/.ready: $(NODE_SDK)/package-lock.json .venv/.ready
-	cd $(NODE_SDK) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --silent
+$(NODE_SDK)/node_modules/.ready $(BROWSER)/node_modules/.ready: %/node_modules/.ready: %/package-lock.json .venv/.ready
+	cd $* && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --silent
 	@touch $@

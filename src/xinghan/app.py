@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import Depends
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
@@ -24,7 +25,7 @@ from xinghan.kit.db import ConnectionLost, Database
 from xinghan.kit.limits import Buckets
 from xinghan.kit.logs import log_to_stderr
 from xinghan.kit.native import PREFIX as NATIVE_PREFIX
-from xinghan.kit.native import native_api
+from xinghan.kit.native import native_api, tell_http
 from xinghan.kit.parent import follow_parent
 from xinghan.kit.settings import Settings
 from xinghan.kit.vault import Vault
@@ -78,7 +79,8 @@ def build_app(settings: Settings) -> Starlette:
         Mount(NATIVE_PREFIX, app=native),
         Mount("/", app=pages),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    # A path with a line break matches no mount; it is told like any other that is not there.
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: tell_http})
     native.state = pages.state = app.state
     return app
 

@@ -1,25 +1,27 @@
 """Who is let in, how errors are told, and what the API says of itself."""
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+from httpx import AsyncClient
 from starlette.applications import Starlette
 
 from xinghan.identity import operators
 from xinghan.identity.operators import FILE_NAME, rotate_operator_token
-from xinghan.kit.db import ConnectionLost, Database
+from xinghan.kit.db import Connection, ConnectionLost, Database
 
 GUARDED = "/api/v1/ledger/trial-balance"
 
 
-async def ask(client: httpx.AsyncClient, token: str) -> httpx.Response:
+async def ask(client: AsyncClient, token: str) -> httpx.Response:
     return await client.get(GUARDED, headers={"authorization": f"Bearer {token}"})
 
 
 async def test_the_first_start_makes_a_token_that_only_its_owner_can_read(
-    app: Starlette, public: httpx.AsyncClient, token: str, tmp_path: Path, owner
+    app: Starlette, public: AsyncClient, token: str, tmp_path: Path, owner: Connection
 ) -> None:
     file = tmp_path / "keys" / FILE_NAME
     assert file.stat().st_mode & 0o777 == 0o600
@@ -35,7 +37,7 @@ async def test_a_second_start_keeps_the_token(app: Starlette, token: str, tmp_pa
 
 
 async def test_a_new_token_ends_the_old_one(
-    database: Database, public: httpx.AsyncClient, token: str, tmp_path: Path
+    database: Database, public: AsyncClient, token: str, tmp_path: Path
 ) -> None:
     async with database.transaction() as connection:
         new = await rotate_operator_token(connection, tmp_path / "keys", actor="mei")
@@ -44,7 +46,9 @@ async def test_a_new_token_ends_the_old_one(
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "xho_" + "a" * 43, "xho_\u00e9", "x" * 5000])
-async def test_a_wrong_token_is_refused_in_the_readers_language(public, token) -> None:
+async def test_a_wrong_token_is_refused_in_the_readers_language(
+    public: AsyncClient, token: str
+) -> None:
     headers = {"authorization": f"Bearer {token}".encode(), "accept-language": "zh"}
     answer = await public.get(GUARDED, headers=headers)
     assert answer.status_code == 401
@@ -58,14 +62,18 @@ async def test_a_wrong_token_is_refused_in_the_readers_language(public, token) -
     }
 
 
-async def test_many_wrong_tokens_stop_the_address_even_with_the_right_one(public, token) -> None:
+async def test_many_wrong_tokens_stop_the_address_even_with_the_right_one(
+    public: AsyncClient, token: str
+) -> None:
     statuses = [(await ask(public, "wrong")).status_code for _ in range(12)]
     assert statuses == [401] * 10 + [429] * 2
     refused = await ask(public, token)
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many")
 
 
-async def test_what_is_not_there_is_told_in_the_same_shape(operator, public) -> None:
+async def test_what_is_not_there_is_told_in_the_same_shape(
+    operator: AsyncClient, public: AsyncClient
+) -> None:
     for answer, status, code in (
         (await public.get("/api/v1/nothing"), 404, "not_found"),
         (await operator.delete("/ledger/accounts"), 405, "method_not_allowed"),
@@ -87,18 +95,18 @@ async def test_what_is_not_there_is_told_in_the_same_shape(operator, public) -> 
     "body",
     [b"", b"{", b"[]", b"null", b'{"requests":' + b"[" * 50_000, b"\xff\xfe", b'{"requests":[1]}'],
 )
-async def test_a_body_that_cannot_be_read_is_refused(operator, body) -> None:
+async def test_a_body_that_cannot_be_read_is_refused(operator: AsyncClient, body: bytes) -> None:
     headers = {"content-type": "application/json"}
     answer = await operator.post("/ledger/postings", content=body, headers=headers)
     assert answer.status_code == 400
     assert answer.json()["error"]["money"] == "no money has moved"
 
 
-async def test_a_body_that_is_too_long_is_refused(operator) -> None:
+async def test_a_body_that_is_too_long_is_refused(operator: AsyncClient) -> None:
     answer = await operator.post("/ledger/postings", content=b" " * ((1 << 20) + 1))
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
 
-    async def drip():
+    async def drip() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield b" " * 65_536
 
@@ -106,7 +114,7 @@ async def test_a_body_that_is_too_long_is_refused(operator) -> None:
     assert answer.status_code == 413
 
 
-async def test_an_instant_needs_its_zone(operator) -> None:
+async def test_an_instant_needs_its_zone(operator: AsyncClient) -> None:
     path = "/ledger/accounts/acc_0000000000001/balance"
     for at, code in (
         ("2026-01-31T08:30:00", "value_without_zone"),
@@ -119,7 +127,9 @@ async def test_an_instant_needs_its_zone(operator) -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
 
 
-async def test_a_database_that_is_away_is_a_503(operator, monkeypatch) -> None:
+async def test_a_database_that_is_away_is_a_503(
+    operator: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def lose(*_: object) -> None:
         raise ConnectionLost("gone")
 
@@ -129,7 +139,9 @@ async def test_a_database_that_is_away_is_a_503(operator, monkeypatch) -> None:
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_a_mistake_of_ours_shows_nothing_of_itself(app, token, monkeypatch) -> None:
+async def test_a_mistake_of_ours_shows_nothing_of_itself(
+    app: Starlette, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret detail")
 
@@ -141,10 +153,12 @@ async def test_a_mistake_of_ours_shows_nothing_of_itself(app, token, monkeypatch
     assert "secret" not in answer.text
 
 
-async def test_the_description_is_complete(public) -> None:
+async def test_the_description_is_complete(public: AsyncClient) -> None:
     described = (await public.get("/api/v1/openapi.json")).json()
     operations = [
-        (path, operation) for path, methods in described["paths"].items() for operation in methods.values()
+        (path, operation)
+        for path, methods in described["paths"].items()
+        for operation in methods.values()
     ]
     assert len(operations) >= 16
     for path, operation in operations:

@@ -5,11 +5,13 @@ import io
 import json
 from datetime import UTC, datetime
 
-import httpx
 import pytest
+from httpx import AsyncClient
 
+from xinghan.kit.db import Connection
 from xinghan.kit.ids import POSTING, PostingId, uuid7
 
+Pair = tuple[str, str]
 
 JSON = {"content-type": "application/json"}
 
@@ -18,7 +20,7 @@ def new_id() -> str:
     return POSTING.show(PostingId(uuid7()))
 
 
-async def open_account(operator: httpx.AsyncClient, **given: object) -> str:
+async def open_account(operator: AsyncClient, **given: object) -> str:
     body = {"currency": "CNY", "kind": "wallet", "floor_minor": None} | given
     answer = await operator.post("/ledger/accounts", json=body)
     assert answer.status_code == 201, answer.text
@@ -26,7 +28,7 @@ async def open_account(operator: httpx.AsyncClient, **given: object) -> str:
 
 
 @pytest.fixture
-async def pair(operator: httpx.AsyncClient) -> tuple[str, str]:
+async def pair(operator: AsyncClient) -> tuple[str, str]:
     """An account without a floor, and one that must not go below zero."""
     return await open_account(operator), await open_account(operator, floor_minor=0)
 
@@ -36,13 +38,13 @@ def post(debit: str, credit: str, amount_minor: object = 1000, **more: object) -
     return {"action": "post", "id": new_id(), "legs": [leg]} | more
 
 
-async def send(operator: httpx.AsyncClient, *requests: object) -> list[dict]:
+async def send(operator: AsyncClient, *requests: object) -> list[dict]:
     answer = await operator.post("/ledger/postings", json={"requests": requests})
     assert answer.status_code == 200, answer.text
     return answer.json()["results"]
 
 
-async def test_a_batch_has_one_result_for_each(operator, pair) -> None:
+async def test_a_batch_has_one_result_for_each(operator: AsyncClient, pair: Pair) -> None:
     source, wallet = pair
     good, poor = post(source, wallet), post(wallet, source, 99_999)
     results = await send(operator, good, poor, good, {**good, "metadata": {"other": 1}})
@@ -67,7 +69,7 @@ async def test_a_batch_has_one_result_for_each(operator, pair) -> None:
     assert (account["balance_minor"], account["balance"]) == (1000, "10.00")
 
 
-async def test_linked_requests_stand_or_fall_together(operator, pair) -> None:
+async def test_linked_requests_stand_or_fall_together(operator: AsyncClient, pair: Pair) -> None:
     source, wallet = pair
     results = await send(
         operator,
@@ -81,16 +83,16 @@ async def test_linked_requests_stand_or_fall_together(operator, pair) -> None:
     assert (await operator.get(f"/ledger/accounts/{wallet}")).json()["balance_minor"] == 7
 
 
-async def test_the_last_request_cannot_be_linked(operator, pair) -> None:
-    answer = await operator.post(
-        "/ledger/postings", json={"requests": [post(*pair, linked=True)]}
-    )
+async def test_the_last_request_cannot_be_linked(operator: AsyncClient, pair: Pair) -> None:
+    answer = await operator.post("/ledger/postings", json={"requests": [post(*pair, linked=True)]})
     assert answer.status_code == 400
     assert answer.json()["error"]["field"] == "requests.0.linked"
     assert (await operator.get(f"/ledger/accounts/{pair[1]}")).json()["balance_minor"] == 0
 
 
-async def test_holds_are_captured_released_and_postings_reversed(operator, pair) -> None:
+async def test_holds_are_captured_released_and_postings_reversed(
+    operator: AsyncClient, pair: Pair
+) -> None:
     source, wallet = pair
     paid, back = post(source, wallet, 10_000), post(source, wallet, 1)
     hold = post(wallet, source, 6000) | {"action": "hold"}
@@ -108,7 +110,7 @@ async def test_holds_are_captured_released_and_postings_reversed(operator, pair)
     assert account["available_minor"] == account["balance_minor"]
 
 
-async def test_a_statement_is_paged_and_exported(operator, pair) -> None:
+async def test_a_statement_is_paged_and_exported(operator: AsyncClient, pair: Pair) -> None:
     source, wallet = pair
     await send(operator, *(post(source, wallet, amount) for amount in (1, 2, 3)))
     first = (await operator.get(f"/ledger/accounts/{wallet}/entries?limit=2")).json()
@@ -124,7 +126,9 @@ async def test_a_statement_is_paged_and_exported(operator, pair) -> None:
     assert exported.headers["content-type"].startswith("text/csv")
 
 
-async def test_a_balance_of_the_past_is_read_by_either_time(operator, pair) -> None:
+async def test_a_balance_of_the_past_is_read_by_either_time(
+    operator: AsyncClient, pair: Pair
+) -> None:
     source, wallet = pair
     before = datetime.now(UTC).isoformat()
     await send(operator, post(source, wallet, 500, event_at="2020-01-01T00:00:00Z"))
@@ -135,7 +139,7 @@ async def test_a_balance_of_the_past_is_read_by_either_time(operator, pair) -> N
     assert world["available_minor"] is None
 
 
-async def test_postings_are_read_and_found_by_metadata(operator, pair) -> None:
+async def test_postings_are_read_and_found_by_metadata(operator: AsyncClient, pair: Pair) -> None:
     request = post(*pair, metadata={"order": "A-1"})
     [result] = await send(operator, request)
     path = f"/ledger/postings/{result['bucket']}/{request['id']}"
@@ -146,7 +150,9 @@ async def test_postings_are_read_and_found_by_metadata(operator, pair) -> None:
     assert (await operator.get(f"{path}/proof")).status_code == 409
 
 
-async def test_a_frozen_account_refuses_and_says_who_froze_it(operator, pair, owner) -> None:
+async def test_a_frozen_account_refuses_and_says_who_froze_it(
+    operator: AsyncClient, pair: Pair, owner: Connection
+) -> None:
     source, wallet = pair
     path = f"/ledger/accounts/{wallet}"
     frozen = await operator.post(f"{path}/freeze", json={"reason": "lost phone", "credits": False})
@@ -157,20 +163,22 @@ async def test_a_frozen_account_refuses_and_says_who_froze_it(operator, pair, ow
     assert (await operator.get(path)).json()["balance_minor"] == 100
     await operator.post(f"{path}/unfreeze", json={"reason": "found"})
     assert (await operator.get(path)).json()["frozen"] == {"debits": False, "credits": False}
-    changes = await owner.fetch("SELECT change, actor, reason FROM ledger.account_change ORDER BY id")
+    changes = await owner.fetch(
+        "SELECT change, actor, reason FROM ledger.account_change ORDER BY id"
+    )
     assert [tuple(change) for change in changes] == [
         ("freeze", "operator", "lost phone"),
         ("unfreeze", "operator", "found"),
     ]
 
 
-async def test_the_trial_balance_balances(operator, pair) -> None:
+async def test_the_trial_balance_balances(operator: AsyncClient, pair: Pair) -> None:
     await send(operator, post(*pair))
     [cny] = (await operator.get("/ledger/trial-balance")).json()["currencies"]
     assert (cny["currency"], cny["balanced"], cny["credit_total_minor"]) == ("CNY", True, 0)
 
 
-async def test_accounts_are_listed_by_kind(operator, pair) -> None:
+async def test_accounts_are_listed_by_kind(operator: AsyncClient, pair: Pair) -> None:
     striped = await open_account(operator, kind="fee_income", striped=True)
     listed = (await operator.get("/ledger/accounts?kind=fee_income")).json()
     assert [account["id"] for account in listed["items"]] == [striped]
@@ -181,12 +189,14 @@ async def test_accounts_are_listed_by_kind(operator, pair) -> None:
     assert rest["next_cursor"] is None
 
 
-async def test_heads_are_listed_when_there_are_none(operator) -> None:
+async def test_heads_are_listed_when_there_are_none(operator: AsyncClient) -> None:
     assert (await operator.get("/ledger/heads")).json() == {"items": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize("amount", [0, -1, 10**15 + 1, 1.5, "1", True, None, 10**40])
-async def test_an_amount_that_is_none_is_refused(operator, pair, amount) -> None:
+async def test_an_amount_that_is_none_is_refused(
+    operator: AsyncClient, pair: Pair, amount: object
+) -> None:
     answer = await operator.post("/ledger/postings", json={"requests": [post(*pair, amount)]})
     assert answer.status_code == 400
     error = answer.json()["error"]
@@ -195,7 +205,9 @@ async def test_an_amount_that_is_none_is_refused(operator, pair, amount) -> None
     assert (await operator.get(f"/ledger/accounts/{pair[1]}")).json()["balance_minor"] == 0
 
 
-async def test_metadata_that_cannot_be_kept_disturb_no_neighbour(operator, pair) -> None:
+async def test_metadata_that_cannot_be_kept_disturb_no_neighbour(
+    operator: AsyncClient, pair: Pair
+) -> None:
     bad = [{"a": "\x00"}, {"a": "\ud800"}, {"a": "x" * 5000}]
     requests = [post(*pair, metadata=metadata) for metadata in bad]
     body = json.dumps({"requests": [*requests, post(*pair, 3)]})

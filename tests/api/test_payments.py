@@ -4,10 +4,11 @@ import csv
 import io
 from dataclasses import replace
 
-import httpx
+from httpx import AsyncClient
 from starlette.applications import Starlette
 
 from cast.sale import Sale
+from xinghan.kit.db import Connection
 from xinghan.kit.ids import MERCHANT, NOTIFICATION, TRADE, NotificationId, uuid7
 from xinghan.payments.codes import order_code_key, order_token
 
@@ -15,7 +16,7 @@ NOTIFY = "https://teahouse.example/notify"
 
 
 async def test_an_order_is_read_by_its_code_and_shows_no_secrets(
-    app: Starlette, public: httpx.AsyncClient, sale: Sale
+    app: Starlette, public: AsyncClient, sale: Sale
 ) -> None:
     trade = await sale.payments.make_order(sale.order(NOTIFY))
     token = order_token(trade.id, order_code_key(app.state.platform.vault))
@@ -29,7 +30,9 @@ async def test_an_order_is_read_by_its_code_and_shows_no_secrets(
     }
 
 
-async def test_a_trade_is_shown_with_everything_that_happened(operator, sale: Sale) -> None:
+async def test_a_trade_is_shown_with_everything_that_happened(
+    operator: AsyncClient, sale: Sale
+) -> None:
     trade = await sale.pay(NOTIFY)
     await sale.refund(trade, 34)
     shown = (await operator.get(f"/trades/{TRADE.show(trade.id)}")).json()
@@ -39,7 +42,9 @@ async def test_a_trade_is_shown_with_everything_that_happened(operator, sale: Sa
     assert (shown["out_trade_no"], shown["refunded_minor"]) == (trade.out_trade_no, 34)
 
 
-async def test_trades_are_listed_newest_first_filtered_and_exported(operator, sale: Sale) -> None:
+async def test_trades_are_listed_newest_first_filtered_and_exported(
+    operator: AsyncClient, sale: Sale
+) -> None:
     trades = [await sale.pay(None) for _ in range(3)]
     waiting = await sale.payments.make_order(sale.order(None))
     newest = [TRADE.show(trade.id) for trade in (waiting, *reversed(trades))]
@@ -58,18 +63,18 @@ async def test_trades_are_listed_newest_first_filtered_and_exported(operator, sa
     assert [row["id"] for row in csv.DictReader(io.StringIO(exported))] == newest
 
 
-async def test_a_shops_number_needs_its_merchant(operator) -> None:
+async def test_a_shops_number_needs_its_merchant(operator: AsyncClient) -> None:
     answer = await operator.get("/trades?out_trade_no=T1")
     assert (answer.status_code, answer.json()["error"]["field"]) == (400, "merchant")
 
 
-async def test_an_unknown_trade_is_not_found(operator) -> None:
+async def test_an_unknown_trade_is_not_found(operator: AsyncClient) -> None:
     answer = await operator.get(f"/trades/{TRADE.show(uuid7())}")
     assert answer.status_code == 404
 
 
 async def test_a_notification_is_sent_again_and_the_timeline_says_who_asked(
-    operator, sale: Sale, owner
+    operator: AsyncClient, sale: Sale, owner: Connection
 ) -> None:
     trade = await sale.pay(NOTIFY)
     await owner.execute("UPDATE payments.notification SET next_attempt_at = NULL, attempts = 8")
@@ -83,12 +88,14 @@ async def test_a_notification_is_sent_again_and_the_timeline_says_who_asked(
     assert (await operator.get("/notifications?delivered=true")).json()["items"] == []
 
 
-async def test_an_unknown_notification_cannot_be_sent_again(operator) -> None:
+async def test_an_unknown_notification_cannot_be_sent_again(operator: AsyncClient) -> None:
     unknown = NOTIFICATION.show(NotificationId(uuid7()))
     assert (await operator.post(f"/notifications/{unknown}/resend")).status_code == 404
 
 
-async def test_a_formula_in_a_subject_does_nothing_in_a_spreadsheet(operator, sale: Sale) -> None:
+async def test_a_formula_in_a_subject_does_nothing_in_a_spreadsheet(
+    operator: AsyncClient, sale: Sale
+) -> None:
     order = replace(sale.order(None), subject="=HYPERLINK(1)")
     await sale.payments.make_order(order)
     exported = (await operator.get("/trades?format=csv")).text

@@ -18,6 +18,7 @@ from browser.stage import fill  # noqa: E402
 from xinghan.kit.embedded import EmbeddedPostgres  # noqa: E402
 from xinghan.kit.migrate import migrate  # noqa: E402
 
+SCREENS = ROOT / "docs" / "screens"
 PHONE, DESK = (390, 844), (1440, 900)
 # page, size, colours, language
 SHOWN = {
@@ -30,29 +31,20 @@ SHOWN = {
 }
 
 
-async def main() -> None:
+async def photograph(everything: Path | None, data: Path) -> None:
     """Serve, fill and photograph."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--all", type=Path, metavar="DIRECTORY", help="every page, in every way")
-    everything: Path | None = parser.parse_args().all
-    with TemporaryDirectory() as directory:
-        data = Path(directory)
-        data.chmod(0o711)  # the server's account passes through it
-        with EmbeddedPostgres(data / "database") as embedded:
-            await migrate(embedded.owner_url)
-            async with open_site(embedded.owner_url, data) as site, open_chromium() as browser:
-                pages = await fill(site, data)
-                if everything is None:
-                    await take_shown(browser, site, pages, ROOT / "docs" / "screens")
-                else:
-                    await take_all(browser, site, pages, everything)
+    with EmbeddedPostgres(data / "database") as embedded:
+        await migrate(embedded.owner_url)
+        async with open_site(embedded.owner_url, data) as site, open_chromium() as browser:
+            pages = await fill(site, data)
+            if everything is None:
+                await take_shown(browser, site, pages, SCREENS)
+            else:
+                await take_all(browser, site, pages, everything)
 
 
-async def take_shown(
-    browser: Browser, site: Site, pages: dict[str, str], directory: Path
-) -> None:
+async def take_shown(browser: Browser, site: Site, pages: dict[str, str], directory: Path) -> None:
     """Take the few pictures of the documentation."""
-    directory.mkdir(parents=True, exist_ok=True)
     for name, (page_name, size, colours, language) in SHOWN.items():
         page = await open_page(browser, site, size, colours, language)
         await page.goto(pages[page_name])
@@ -62,7 +54,6 @@ async def take_shown(
 
 async def take_all(browser: Browser, site: Site, pages: dict[str, str], directory: Path) -> None:
     """Take every page whole, on a phone and a desk, in both colours, half of them in Chinese."""
-    directory.mkdir(parents=True, exist_ok=True)
     for size, colours, language in (
         (PHONE, "light", "zh-CN"),
         (PHONE, "dark", "en"),
@@ -92,5 +83,16 @@ async def open_page(
     return page
 
 
+def main() -> None:
+    """Read the command line and begin."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", type=Path, metavar="DIRECTORY", help="every page, in every way")
+    everything: Path | None = parser.parse_args().all
+    with TemporaryDirectory() as directory:
+        data = Path(directory)
+        data.chmod(0o711)  # the server's account passes through it
+        asyncio.run(photograph(everything, data))
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

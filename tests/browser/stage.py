@@ -10,8 +10,8 @@ from browser.site import Site
 from xinghan.kit.ids import ACCOUNT, POSTING, TRADE
 from xinghan.ledger.proof import SEED_PURPOSE, HeadKey, HeadsFile, seal_tail
 from xinghan.ledger.store import fetch_written
-from xinghan.payments.model import Trade
 from xinghan.payments.listing import list_all_notifications
+from xinghan.payments.model import Trade
 from xinghan.payments.notifications import AttemptOutcome, Due, Tried, claim, record
 
 NOTIFY_URL = "http://127.0.0.1:9/notify"

@@ -1,4 +1,4 @@
-"""Every page in a real browser: nothing overflows, nothing leaves the origin, everybody can use it."""
+"""Every page in a real browser: nothing overflows or leaves the origin; everybody can use it."""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
 """The pages as a browser reaches them, without the browser."""
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
@@ -56,6 +57,23 @@ def token(app: Starlette, tmp_path: Path) -> str:
     return (tmp_path / "keys" / FILE_NAME).read_text().strip()
 
 
-def page_of(app: Starlette, trade: Trade) -> str:
+@pytest.fixture
+def page_of(app: Starlette) -> Callable[[Trade], str]:
     """Give the path of the page behind an order's code."""
-    return f"/q/{order_token(trade.id, order_code_key(app.state.platform.vault))}"
+    key = order_code_key(app.state.platform.vault)
+    return lambda trade: f"/q/{order_token(trade.id, key)}"
+
+
+@pytest.fixture
+async def operator(browser: httpx.AsyncClient, token: str) -> httpx.AsyncClient:
+    """The browser after the operator has signed in."""
+    answer = await sign_in(browser, token)
+    assert answer.status_code == 303, answer.text
+    return browser
+
+
+async def sign_in(browser: httpx.AsyncClient, token: str, **changed: str) -> httpx.Response:
+    """Fill in the form as a person does."""
+    page = await browser.get("/operator/sign-in")
+    form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+    return await browser.post("/operator/sign-in", data=form | {"token": token} | changed)

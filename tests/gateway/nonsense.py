@@ -145,7 +145,6 @@ CONTENTS: Final[tuple[bytes, ...]] = (
     b"'" * 100,
 )
 
-# Requests as bytes, from the request line on; `{size}` is the body's.
 _FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 _MULTIPART = b"Content-Type: multipart/form-data; boundary=xx\r\n"
 _V3 = b"POST /v3/alipay/trade/query HTTP/1.1\r\n"
@@ -161,6 +160,19 @@ def requests() -> Iterator[bytes]:
     yield from (_post(body, _MULTIPART) for body in _multiparts())
     yield from _lines()
     yield from _frames()
+
+
+def unfinished() -> Iterator[bytes]:
+    """Yield requests of which the rest never comes."""
+    start = b"POST /gateway.do HTTP/1.1\r\nHost: x\r\n" + _FORM
+    yield b""
+    yield b"P"
+    yield b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    yield b"POST /gateway.do HTTP/1.1\r\nHost"
+    yield start + b"Content-Length: 1000\r\n\r\nmethod=x"
+    yield start + b"Content-Length: 99999999999999999999\r\n\r\nmethod=x"
+    yield start + b"Transfer-Encoding: chunked\r\n\r\n5\r\na=bcd\r\n"
+    yield start + b"Expect: 100-continue\r\nContent-Length: 9999999\r\n\r\n"
 
 
 def replaced(content: Mapping[str, object], name: str, value: object) -> bytes:
@@ -269,25 +281,20 @@ def _lines() -> Iterator[bytes]:
     yield b"GET /gateway.do HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 300_000 + b"\r\n\r\n"
     yield b"GET /gateway.do HTTP/1.1\r\nHost: x\r\nCookie: \xff\x80\x00\r\n\r\n"
     yield b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
-    yield b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     yield bytes(range(256))
 
 
 def _frames() -> Iterator[bytes]:
     """Yield bodies whose framing lies."""
     start = b"POST /gateway.do HTTP/1.1\r\nHost: x\r\n" + _FORM
-    yield start + b"Content-Length: 1000\r\n\r\nmethod=x"
     yield start + b"Content-Length: 3\r\n\r\nmethod=alipay.trade.pay"
     yield start + b"Content-Length: -1\r\n\r\nmethod=x"
-    yield start + b"Content-Length: 99999999999999999999\r\n\r\nmethod=x"
     yield start + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\na=bcd"
     yield start + b"Content-Length: 8\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\na=b"
     yield start + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"
-    yield start + b"Transfer-Encoding: chunked\r\n\r\n5\r\na=bcd\r\n"
     yield start + b"Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\na"
     yield start + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"
     yield start + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\na=b"
-    yield start + b"Expect: 100-continue\r\nContent-Length: 9999999\r\n\r\n"
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     yield start + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 40 + b"0\r\n\r\n"
 

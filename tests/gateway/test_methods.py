@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.conftest import Signed
 from gateway.till import Till, order
@@ -60,8 +61,10 @@ async def test_a_fault_of_the_platform_is_an_unknown_result(
     monkeypatch.setattr(Database, "acquire", away)
     for method in METHODS:
         request = signed(method=method, biz_content=content)
-        answer = await v2.respond(request, METHODS, find, till.run)
+        with capture_logs() as logs:
+            answer = await v2.respond(request, METHODS, find, till.run)
         assert answer.status == 200
         assert b'"code":"20000"' in answer.body, method
         assert b"isp.unknow-error" in answer.body
         assert b"KeyError" not in answer.body
+        assert [log["method"] for log in logs] == [method]

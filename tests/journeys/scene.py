@@ -131,7 +131,7 @@ class Scene:
                 connection, self.vault, merchant, mode, actor="test", clock=SystemClock()
             )
             account = await wallets.open_merchant_account(connection, merchant.id, CNY)
-            # The first order would open it, and a refusal could not show that the books stand still.
+            # The first order would open it, and the books would not stand still in a refusal.
             await wallets.platform_account(connection, wallets.Purpose.FEE_INCOME, CNY)
         files = new.certificates
         app = SdkApp(

@@ -5,7 +5,7 @@ from typing import Final
 
 import typer
 
-from xinghan.cli import bench, ledger, payer, sandbox
+from xinghan.cli import bench, ledger, operator, payer, sandbox
 from xinghan.cli.demo import demo
 from xinghan.cli.up import up
 from xinghan.kit.startup import StartupError
@@ -23,6 +23,7 @@ app.command()(up)
 app.command()(demo)
 app.add_typer(bench.app, name="bench")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(operator.app, name="operator")
 sandbox.app.command()(payer.pay)
 sandbox.app.command()(payer.code)
 app.add_typer(sandbox.app, name="sandbox")

@@ -185,7 +185,7 @@ def _progress() -> Iterator[ledger.Progress]:
         def show(check: str, done: int, total: int) -> None:
             if check not in tasks:
                 tasks[check] = bar.add_task(check)
-            bar.update(tasks[check], completed=done, total=max(total, 1))
+            bar.update(tasks[check], advance=done, total=max(total, 1))
 
         yield show
 

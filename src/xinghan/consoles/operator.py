@@ -79,8 +79,7 @@ async def sign_in(request: Request) -> Response:
     address, form = address_of(request.scope), await request.form(max_files=0, max_fields=10)
     try:
         _check_sign_in_form(request, form)
-        if not WRONG_TOKENS.has(address):
-            raise TooMany
+        _check_pace(address)
         platform = platform_of(request)
         async with platform.database.transaction() as connection:
             token = _field(form, "token").strip()
@@ -148,7 +147,7 @@ async def _place_of(request: Request, number: str) -> str | None:
     except IdMalformed:
         return None
     trade = trade_id_of(number)
-    return trade and f"{HOME}/trades/{TRADE.show(trade)}"
+    return f"{HOME}/trades/{TRADE.show(trade)}" if trade else None
 
 
 async def _place_of_posting(request: Request, number: str) -> str | None:
@@ -181,6 +180,11 @@ def _sign_in_form(
     answer = render(request, "operator/sign_in.html", facts, status=status)
     _set_cookie(request, answer, FORM_COOKIE, secret, SESSION_LASTS)
     return answer
+
+
+def _check_pace(address: str) -> None:
+    if not WRONG_TOKENS.has(address):
+        raise TooMany
 
 
 def _check_sign_in_form(request: Request, form: FormData) -> None:

@@ -14,6 +14,7 @@ from xinghan.consoles.view import platform_of, render
 from xinghan.identity import fetch_merchant
 from xinghan.kit.errors import Invalid
 from xinghan.kit.ids import MERCHANT, TRADE
+from xinghan.kit.numbering import is_trade_id
 from xinghan.kit.tables import csv_response
 from xinghan.payments.answers import (
     NOTIFICATION_COLUMNS,
@@ -30,7 +31,7 @@ from xinghan.payments.listing import (
     list_all_notifications,
     list_trades,
 )
-from xinghan.payments.model import TradeState
+from xinghan.payments.model import TradeNotFound, TradeState
 from xinghan.payments.notifications import list_attempts
 
 ROWS: Final = 25
@@ -63,6 +64,8 @@ async def show_trade(request: Request) -> Response:
     """Show a trade with everything that happened to it and every try to tell its shop."""
     platform = platform_of(request)
     trade = TRADE.parse(request.path_params["trade"], field="trade")
+    if not is_trade_id(trade):
+        raise TradeNotFound(field="trade")
     found = await platform.payments.find_order(trade)
     async with platform.database.acquire() as connection:
         record = await fetch_record(connection, found)

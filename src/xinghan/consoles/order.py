@@ -1,4 +1,4 @@
-"""The page behind an order's code, which any scanner can open: what is to be paid, and whether it is."""
+"""The page behind an order's code, which any scanner can open: what is paid, and whether."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""All pages as one application: routes, limits, security headers, and what is shown when one fails."""
+"""All pages as one application: routes, limits, headers, and what is shown when one fails."""
 
 from __future__ import annotations
 
 import logging
 from http import HTTPStatus
-from pathlib import Path
+from os import PathLike, stat_result
 from typing import Final
 
 from starlette.applications import Starlette
@@ -37,13 +37,13 @@ class VersionedFiles(StaticFiles):
 
     def file_response(
         self,
-        full_path: Path | str,
-        stat_result: object,
+        full_path: PathLike[str] | str,
+        stat_result: stat_result,
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
         """Let browsers keep the file."""
-        answer = super().file_response(full_path, stat_result, scope, status_code)  # type: ignore[arg-type]
+        answer = super().file_response(full_path, stat_result, scope, status_code)
         answer.headers["cache-control"] = STATIC_FRESH
         return answer
 

@@ -65,7 +65,7 @@ def language_of(request: Request) -> Language:
     """Give the reader's language: as switched now, as switched before, as the browser asks."""
     for chosen in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
         if chosen in LANGUAGES:
-            return cast("Language", chosen)
+            return chosen
     return choose_language(request.headers.get("accept-language"))
 
 
@@ -154,4 +154,3 @@ def _sentence(language: Language, key: str, **facts: str | int) -> str:
 def _plainly(instant: datetime) -> str:
     """Write an instant for a reader without scripts, who has to be told the zone."""
     return f"{instant:%Y-%m-%d %H:%M:%S} UTC"
-

@@ -35,13 +35,13 @@ _COOKIE = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{64})", re.ASCII)
 _ADVISORY_LOCK: Final = 0x584F5052
 
 LOCK_TOKENS: Final = "SELECT pg_advisory_xact_lock($1)"
-FETCH_TOKEN: Final = """
+FETCH_ACTIVE: Final = """
     SELECT id, token_hash FROM identity.operator_token WHERE retired_at IS NULL
 """
 RETIRE_TOKENS: Final = """
     UPDATE identity.operator_token SET retired_at = now() WHERE retired_at IS NULL
 """
-INSERT_TOKEN: Final = "INSERT INTO identity.operator_token (id, token_hash) VALUES ($1, $2)"
+INSERT_ACTIVE: Final = "INSERT INTO identity.operator_token (id, token_hash) VALUES ($1, $2)"
 INSERT_SESSION: Final = """
     INSERT INTO identity.operator_session (id, token, created_at, expires_at)
     VALUES ($1, $2, $3, $4)
@@ -83,7 +83,7 @@ async def ensure_operator_token(connection: Connection, directory: Path) -> bool
     False when there is one already. Raises OSError when it cannot be written.
     """
     await connection.execute(LOCK_TOKENS, _ADVISORY_LOCK)
-    if await connection.fetchrow(FETCH_TOKEN):
+    if await connection.fetchrow(FETCH_ACTIVE):
         return False
     await _make_token(connection, directory)
     return True
@@ -149,13 +149,13 @@ async def end_session(connection: Connection, session: Session, now: datetime) -
 async def _make_token(connection: Connection, directory: Path) -> tuple[str, UUID]:
     token = TOKEN_PREFIX + urlsafe_b64encode(token_bytes(TOKEN_BYTES)).rstrip(b"=").decode()
     identity = uuid7()
-    await connection.execute(INSERT_TOKEN, identity, _hash(token))
+    await connection.execute(INSERT_ACTIVE, identity, _hash(token))
     _write(directory / FILE_NAME, token)
     return token, identity
 
 
 async def _token_id(connection: Connection, token: str) -> UUID | None:
-    row = await connection.fetchrow(FETCH_TOKEN)
+    row = await connection.fetchrow(FETCH_ACTIVE)
     if row is None or not _TOKEN.fullmatch(token):
         return None
     identity: UUID = row["id"]

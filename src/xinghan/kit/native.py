@@ -1,4 +1,4 @@
-"""The native JSON API: one FastAPI application made of the rooms' routers, with one shape of error."""
+"""The native JSON API: one FastAPI application of the rooms' routers, with one shape of error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DESCRIPTION: Final = """
 The platform's own JSON API. Shops that use an Alipay SDK need the gateway instead.
 
 **Who may ask.** Everything but an order's public summary needs the operator's token:
-`Authorization: Bearer …` (`xinghan operator token` prints it). Wrong tokens are counted per address.
+`Authorization: Bearer …` (`xinghan operator token` prints it). Wrong tokens are counted by address.
 
 **Amounts** are integers of the currency's minor units (`1000` is 10.00 CNY, and 1000 JPY), always
 beside their ISO 4217 currency. Answers repeat them as decimal strings for reading. Totals may pass
@@ -45,12 +45,13 @@ money: the same posting sent again is answered `exists` with what it did the fir
 done twice; other content under the same id is answered `exists_with_other_content`. After a lost
 answer, send the same request again. An account opened twice is one empty account too many, no more.
 
-**Lists** are read page by page: pass the answer's `next_cursor` as `cursor` until it is null; nothing
-is skipped or repeated, whatever is written meanwhile. `format=csv` gives the whole list as a file.
+**Lists** are read page by page: pass the answer's `next_cursor` as `cursor` until it is null;
+nothing is skipped or repeated, whatever is written meanwhile. `format=csv` gives the whole list as
+a file.
 
 **Errors** have one shape: what is wrong, in which field, and what happened to the money, in the
-language of `Accept-Language` (Chinese or English). 400 is a request that cannot be read, 422 one that
-a rule refuses, 503 a database that does not answer (the same request may be sent again).
+language of `Accept-Language` (Chinese or English). 400 is a request that cannot be read, 422 one
+that a rule refuses, 503 a database that does not answer (send the same request again).
 
 **Times** are ISO 8601 with a time zone, in UTC.
 """
@@ -102,8 +103,9 @@ class MethodNotAllowed(Invalid):
 class FieldInvalid(Invalid):
     """A field of the request cannot be read; the code says in which way."""
 
-    def __init__(self, code: str, field: str | None, **facts: str | int) -> None:
-        super().__init__(field=field, **facts)
+    def __init__(self, code: str, field: str | None, facts: Mapping[str, str | int]) -> None:
+        super().__init__(field=field)
+        self.facts.update(facts)
         self.code = code  # type: ignore[misc]
 
 
@@ -142,10 +144,9 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "enum": "value_not_offered",
     "union_tag_invalid": "value_not_offered",
     "union_tag_not_found": "value_missing",
-    "timezone_aware": "value_without_zone",
-    "datetime_parsing": "value_not_instant",
-    "datetime_from_date_parsing": "value_not_instant",
     "id_malformed": "id_malformed",
+    "value_without_zone": "value_without_zone",
+    "value_not_instant": "value_not_instant",
 }
 
 
@@ -177,7 +178,7 @@ def native_api(
     for kind, handler in (
         (XinghanError, _tell),
         (RequestValidationError, _tell_invalid),
-        (HTTPException, _tell_http),
+        (HTTPException, tell_http),
         (ConnectionLost, _tell_database),
         (DatabaseError, _tell_database),
         (Exception, _tell_failure),
@@ -230,7 +231,7 @@ async def _tell_invalid(request: Request, error: Exception) -> Response:
     return error_response(field_error(error.errors()[0], error.body), language_of(request.scope))
 
 
-async def _tell_http(request: Request, error: Exception) -> Response:
+async def tell_http(request: Request, error: Exception) -> Response:
     """Tell what the router or the body's reader found."""
     assert isinstance(error, HTTPException)  # noqa: S101 (registered for this class only)
     known: dict[int, XinghanError] = {
@@ -240,7 +241,7 @@ async def _tell_http(request: Request, error: Exception) -> Response:
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: BodyTooLarge(bytes=BODY_BYTES_MAX),
         HTTPStatus.TOO_MANY_REQUESTS: TooMany(),
     }
-    answer = known.get(error.status_code, FieldInvalid("body_not_json", "body"))
+    answer = known.get(error.status_code, FieldInvalid("body_not_json", "body", {}))
     response = error_response(answer, language_of(request.scope))
     response.headers.update(error.headers or {})
     return response
@@ -269,18 +270,21 @@ def field_error(found: Mapping[str, Any], body: object) -> FieldInvalid:
     }
     source, *place = found["loc"]
     parts = _place_in(body, place) if source == "body" else [str(part) for part in place]
-    return FieldInvalid(key, ".".join(parts) or None, **facts)
+    return FieldInvalid(key, ".".join(parts) or None, facts)
 
 
 def _place_in(body: object, place: Sequence[object]) -> list[str]:
-    """Follow a place into the body, leaving out what pydantic adds: which of several shapes it tried."""
+    """Follow a place into the body, without pydantic's own step: which shape it tried."""
     parts: list[str] = []
     for number, part in enumerate(place):
         if isinstance(body, list) and isinstance(part, int):
-            body = body[part]
+            inside: object = body[part]
         elif isinstance(body, dict) and part in body:
-            body = body[part]
-        elif number < len(place) - 1:
+            inside = body[part]
+        elif number == len(place) - 1:
+            inside = None
+        else:
             continue
+        body = inside
         parts.append(str(part))
     return parts

@@ -45,7 +45,7 @@ async def csv_response(name: str, columns: Sequence[str], fetch: FetchRows) -> S
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Write rows; a text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """Write rows; what a spreadsheet would take for a formula gets an apostrophe."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows([_cell(value) for value in row] for row in rows)
     return text.getvalue()

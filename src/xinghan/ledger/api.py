@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Path, Query
-from pydantic import Field
 from starlette.responses import Response
 
 from xinghan.kit.commit import commit
 from xinghan.kit.errors import Invalid
 from xinghan.kit.ids import ACCOUNT
-from xinghan.kit.native import Actor, Body, Cursor, Format, Limit, Reader, Store, refusals
+from xinghan.kit.native import Actor, Cursor, Format, Limit, Reader, Store, refusals
 from xinghan.kit.native_types import AccountRef, Instant, PostingRef, decimal_of
 from xinghan.kit.tables import CSV_CONTENT, csv_response
 from xinghan.ledger import proof
@@ -30,17 +29,12 @@ from xinghan.ledger.answers import (
     AccountAnswer,
     AccountsAnswer,
     BalanceAnswer,
-    CurrencyCode,
     EntryAnswer,
-    FreezeBody,
     HeadAnswer,
     HeadsAnswer,
-    KindName,
-    NewAccountBody,
     PostingAnswer,
     PostingsAnswer,
     ProofAnswer,
-    RequestBody,
     ResultAnswer,
     ResultsAnswer,
     StatementAnswer,
@@ -48,6 +42,14 @@ from xinghan.ledger.answers import (
     TrialBalancesAnswer,
     account_row,
     entry_row,
+)
+from xinghan.ledger.bodies import (
+    CurrencyCode,
+    FreezeBody,
+    KindName,
+    NewAccountBody,
+    PostingsBody,
+    RequestBody,
 )
 from xinghan.ledger.listing import list_accounts
 from xinghan.ledger.posting import RACES, Linked, post_in
@@ -61,17 +63,10 @@ from xinghan.ledger.statements import (
     search_postings,
 )
 
-REQUESTS_MAX: Final = 1000
 router = APIRouter(prefix="/ledger", tags=["ledger"])
 
 AccountPath = Annotated[AccountRef, Path()]
 BucketPath = Annotated[int, Path(ge=0, le=63)]
-
-
-class PostingsBody(Body):
-    """A batch of requests."""
-
-    requests: list[RequestBody] = Field(min_length=1, max_length=REQUESTS_MAX)
 
 
 @router.post("/accounts", status_code=201, summary="Open an account")
@@ -311,7 +306,7 @@ async def list_heads(store: Store, cursor: Cursor = None, limit: Limit = 50) -> 
     return HeadsAnswer(items=items, next_cursor=str(items[-1].number) if more else None)
 
 
-def _groups(requests: Sequence[Any]) -> list[Linked]:
+def _groups(requests: Sequence[RequestBody]) -> list[Linked]:
     """Gather what is linked to its next one. Raises Invalid when the last one is."""
     groups: list[Linked] = []
     group: Linked = ()

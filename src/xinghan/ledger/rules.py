@@ -190,7 +190,7 @@ class Written:
     """One posting of the journal: to be read, compared with a repetition, or reversed.
 
     `refers_to` is the hold or posting that it captures, releases or reverses; `linked_to` the first
-    posting of the group with which it stood or fell. The balances in `movements` are those after it.
+    posting of the group with which it stood or fell. `movements` say the balances after it.
     """
 
     bucket: int
@@ -626,9 +626,11 @@ def _record(  # noqa: PLR0913 (one row of the journal has these columns)
 
 def _accept_capture(books: Books, bucket: int, request: Capture, linked_to: UUID | None) -> Result:
     hold = books.holds.get((bucket, request.hold, request.leg))
+    if hold is None:
+        return Result(Outcome.HOLD_NOT_FOUND, request.id, bucket)
     refusal = _refuse_capture(books, hold, request.amount_minor)
-    if hold is None or refusal is not None:
-        return Result(refusal or Outcome.HOLD_NOT_FOUND, request.id, bucket)
+    if refusal is not None:
+        return Result(refusal, request.id, bucket)
     debit, credit = _hold_sides(books, hold)
     hold.captured += request.amount_minor
     debit.debits_pending -= request.amount_minor
@@ -650,9 +652,7 @@ def _accept_capture(books: Books, bucket: int, request: Capture, linked_to: UUID
     return Result(Outcome.POSTED, request.id, bucket, (movement,))
 
 
-def _refuse_capture(books: Books, hold: OpenHold | None, amount: int) -> Outcome | None:
-    if hold is None:
-        return Outcome.HOLD_NOT_FOUND
+def _refuse_capture(books: Books, hold: OpenHold, amount: int) -> Outcome | None:
     if not 0 < amount <= AMOUNT_MAX_MINOR:
         return Outcome.AMOUNT_OUT_OF_BOUNDS
     if hold.left == 0:

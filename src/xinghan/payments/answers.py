@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -99,8 +99,8 @@ class TradeAnswer(OrderAnswer):
             out_trade_no=trade.out_trade_no,
             merchant=MERCHANT.show(trade.merchant),
             app_id=trade.app_id,
-            buyer=trade.buyer and PERSON.show(trade.buyer),
-            buyer_account=trade.buyer_account and ACCOUNT.show(trade.buyer_account),
+            buyer=PERSON.show(trade.buyer) if trade.buyer else None,
+            buyer_account=(ACCOUNT.show(trade.buyer_account) if trade.buyer_account else None),
             seller_account=ACCOUNT.show(trade.seller_account),
             fee_minor=trade.fee_minor,
             fee_returned_minor=trade.fee_returned_minor,
@@ -120,7 +120,7 @@ class EventAnswer(Answer):
 
     kind: EventKind
     actor: str
-    detail: dict[str, Any]
+    detail: Mapping[str, Any]
     created_at: Instant
 
     @classmethod

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from xinghan.kit.ids import NOTIFICATION
 from xinghan.kit.native import Actor, Cursor, Format, Limit, Store, refusals
 from xinghan.kit.native_types import MerchantRef, NotificationRef, TradeRef
+from xinghan.kit.numbering import is_trade_id
 from xinghan.kit.tables import CSV_CONTENT, csv_response
 from xinghan.kit.vault import Vault
 from xinghan.payments.answers import (
@@ -117,6 +118,8 @@ async def read_trade(
     store: Store, desk: Desk, trade: Annotated[TradeRef, Path()]
 ) -> TradeRecordAnswer:
     """Read a trade with its timeline, refunds, notifications and every try to deliver them."""
+    if not is_trade_id(trade):
+        raise TradeNotFound(field="trade")
     found = await desk.find_order(trade)
     async with store.acquire() as connection:
         return TradeRecordAnswer.of_record(await fetch_record(connection, found))

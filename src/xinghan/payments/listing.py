@@ -129,7 +129,7 @@ class Counts:
 async def list_trades(
     connection: Connection, wanted: Wanted, *, cursor: str | None = None, limit: int = 50
 ) -> Page[Trade]:
-    """List trades. Raises Invalid for an `out_trade_no` without merchant, IdMalformed for a cursor."""
+    """List trades. Raises Invalid for an `out_trade_no` without merchant, IdMalformed."""
     last = _trade_cursor(cursor)
     if wanted.out_trade_no is not None:
         return await _only_trade(connection, wanted, wanted.out_trade_no)

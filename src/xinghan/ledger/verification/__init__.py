@@ -1,6 +1,7 @@
 """Recomputes the books and the chain from the postings, and says what does not hold."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,9 +9,16 @@ from typing import Final
 
 from xinghan.kit.db import Connection, Database
 from xinghan.ledger.proof import read_heads
-from xinghan.ledger.verification.books import check_books, check_guards, count_books
-from xinghan.ledger.verification.chain import check_chain
-from xinghan.ledger.verification.report import Check, Finding, Progress, Report
+from xinghan.ledger.verification.books import check_guards, count_books, tasks_of_books
+from xinghan.ledger.verification.chain import ChainReport, check_chain
+from xinghan.ledger.verification.report import (
+    Check,
+    Finding,
+    Progress,
+    Report,
+    Task,
+    gather_checks,
+)
 
 __all__ = ["Check", "Finding", "Progress", "Report", "verify"]
 
@@ -41,21 +49,41 @@ async def verify(
     """
     # What a file holds was sealed before it was written, so the books must be read after the files.
     kept = [head for path in heads for head in read_heads(path)]
-    async with _same_moment(database) as (first, second):
-        guards = await check_guards(first)
-        postings, accounts = await count_books(first)
-        books, chain = await asyncio.gather(
-            check_books(first, progress),
-            check_chain(second, postings, kept, public_keys, progress),
-        )
+    async with _same_moment(database) as connections:
+        postings, accounts = await count_books(connections[0])
+        chain: list[ChainReport] = []
+
+        async def check_whole_chain(connection: Connection) -> list[Check]:
+            chain.append(await check_chain(connection, postings, kept, public_keys, progress))
+            return chain[0].checks
+
+        tasks = deque([check_whole_chain, check_guards, *tasks_of_books(postings, progress)])
+        checks = await _share(tasks, connections)
     return Report(
-        checks=(guards, *books, *chain.checks),
+        checks=gather_checks(checks),
         postings=postings,
         accounts=accounts,
-        blocks=chain.blocks,
-        unsealed=chain.unsealed,
-        head=chain.last.to_json() if chain.last else None,
+        blocks=chain[0].blocks,
+        unsealed=chain[0].unsealed,
+        head=chain[0].last.to_json() if chain[0].last else None,
     )
+
+
+async def _share(tasks: deque[Task], connections: Sequence[Connection]) -> list[Check]:
+    """Do the tasks in order, each on the connection that is free first."""
+    checks: list[Check] = []
+
+    async def work(connection: Connection) -> None:
+        while tasks:
+            checks.extend(await tasks.popleft()(connection))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for connection in connections:
+                group.create_task(work(connection))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return checks
 
 
 @asynccontextmanager

@@ -5,10 +5,23 @@ from typing import Final
 from xinghan.kit.db import Connection, Row
 from xinghan.kit.ids import ACCOUNT, POSTING
 from xinghan.kit.money import Currency
-from xinghan.ledger.verification.report import FINDINGS_MAX, Check, Finding, Findings, Progress
-from xinghan.ledger.verification.statements import CHECKS
+from xinghan.ledger.model import BUCKETS
+from xinghan.ledger.verification.report import (
+    FINDINGS_MAX,
+    Check,
+    Finding,
+    Findings,
+    Progress,
+    Task,
+)
+from xinghan.ledger.verification.statements import CHECKS, ENTRIES
 
 TOTALS_DIFFER: Final = frozenset({"posted_totals_differ", "pending_totals_differ"})
+
+POSTINGS_PER_SLICE: Final = 1_500_000
+SLICES_MIN: Final = 2
+BUCKET_LOWEST: Final = -(2**15)
+BUCKET_HIGHEST: Final = 2**15 - 1
 
 TABLES: Final = ("account", "account_change", "block", "entry", "hold", "posting")
 APPEND_ONLY: Final = ("account_change", "block", "entry", "posting")
@@ -42,27 +55,55 @@ async def count_books(connection: Connection) -> tuple[int, int]:
     return (row["postings"], row["accounts"]) if row else (0, 0)
 
 
-async def check_guards(connection: Connection) -> Check:
+async def check_guards(connection: Connection) -> list[Check]:
     """Check that the tables are tables, and that the database lets none of them be rewritten."""
     findings = Findings("guards")
     for row in await connection.fetch(FIND_UNGUARDED, list(TABLES), list(APPEND_ONLY)):
         findings.add(row["what"], table=f"ledger.{row['name']}")
-    return findings.check()
+    return [findings.check()]
 
 
-async def check_books(connection: Connection, progress: Progress) -> list[Check]:
-    """Check everything that the journal says about accounts, entries and holds."""
-    return [
-        await _check(connection, name, statement, progress) for name, statement in CHECKS.items()
-    ]
+def tasks_of_books(postings: int, progress: Progress) -> list[Task]:
+    """Give the checks of a journal of `postings` rows as tasks that can be done side by side."""
+    slices = _slices(postings)
+    entries = [_check_entries(part, len(slices), progress) for part in slices]
+    return [*entries, *(_check_by(name, CHECKS[name], progress) for name in CHECKS)]
 
 
-async def _check(connection: Connection, name: str, statement: str, progress: Progress) -> Check:
-    progress(name, 0, 1)
-    rows = await connection.fetch(f"""
+def _slices(postings: int) -> list[tuple[int, int]]:
+    """Cut the buckets into slices that sort in memory; none is left out that should not exist."""
+    count = min(BUCKETS, max(SLICES_MIN, postings // POSTINGS_PER_SLICE))
+    starts = [BUCKETS * place // count for place in range(count)]
+    ends = [start - 1 for start in starts[1:]]
+    return list(zip([BUCKET_LOWEST, *starts[1:]], [*ends, BUCKET_HIGHEST], strict=True))
+
+
+def _check_entries(buckets: tuple[int, int], slices: int, progress: Progress) -> Task:
+    async def check(connection: Connection) -> list[Check]:
+        rows = await _fetch_wrong(connection, ENTRIES, *buckets)
+        progress("entries", 1, slices)
+        return [_as_check("entries", rows)]
+
+    return check
+
+
+def _check_by(name: str, statement: str, progress: Progress) -> Task:
+    async def check(connection: Connection) -> list[Check]:
+        rows = await _fetch_wrong(connection, statement)
+        progress(name, 1, 1)
+        return [_as_check(name, rows)]
+
+    return check
+
+
+async def _fetch_wrong(connection: Connection, statement: str, *arguments: object) -> list[Row]:
+    statement = f"""
         SELECT wrong.*, count(*) OVER () AS total FROM ({statement}) AS wrong LIMIT {FINDINGS_MAX}
-    """)  # noqa: S608 (both are constants)
-    progress(name, 1, 1)
+    """  # noqa: S608 (both are constants)
+    return await connection.fetch(statement, *arguments)
+
+
+def _as_check(name: str, rows: list[Row]) -> Check:
     return Check(name, rows[0]["total"] if rows else 0, tuple(map(_finding, rows)))
 
 

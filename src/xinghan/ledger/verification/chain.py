@@ -56,8 +56,9 @@ async def check_chain(
     sealed = 0
     async for blocks in walk.blocks():
         for group in _readable_together(blocks):
-            sealed += await walk.check_contents(group)
-            progress("blocks", sealed, postings)
+            found = await walk.check_contents(group)
+            sealed += found
+            progress("blocks", found, postings)
     await walk.check_outside(postings - sealed)
     walk.check_cut()
     return walk.report(postings - sealed)

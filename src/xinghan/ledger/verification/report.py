@@ -1,14 +1,19 @@
 """What a verification found: one `Check` for each thing that must hold."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from xinghan.kit.db import Connection
 from xinghan.kit.i18n import Language, text
 
 FINDINGS_MAX: Final = 100
+ORDER: Final = (
+    *("guards", "postings", "balances", "trial_balance", "limits", "entries", "holds"),
+    *("references", "blocks", "chain", "signatures", "kept_heads"),
+)
 
-# Told while the verification runs: the check, how much of it is done, and how much there is.
+# Told while the verification runs: the check, how much more of it is done, and how much there is.
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 
@@ -82,6 +87,20 @@ class Report:
             "unsealed": self.unsealed,
             "head": self.head,
         }
+
+
+# A part of the verification that needs a connection for itself.
+Task: TypeAlias = Callable[[Connection], Awaitable[list[Check]]]
+
+
+def gather_checks(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Join the parts of each check, in the order of the checks' names as the report has them."""
+    joined: dict[str, Check] = {}
+    for check in checks:
+        before = joined.get(check.name, Check(check.name, 0, ()))
+        findings = (before.findings + check.findings)[:FINDINGS_MAX]
+        joined[check.name] = Check(check.name, before.count + check.count, findings)
+    return tuple(sorted(joined.values(), key=lambda check: ORDER.index(check.name)))
 
 
 class Findings:
