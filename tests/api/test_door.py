@@ -83,8 +83,8 @@ async def test_what_is_not_there_is_told_in_the_same_shape(
         (await operator.get("/ledger/heads?cursor=-1"), 400, "invalid"),
         (await operator.get("/ledger/accounts?limit=0"), 400, "value_too_small"),
         (await operator.get("/ledger/postings?metadata=["), 400, "invalid"),
-        (await public.get("/api/v1/orders/00000000000000000000000001"), 404, "trade_not_found"),
-        (await public.get("/api/v1/orders/x"), 404, "trade_not_found"),
+        (await public.get("/api/v1/orders/00000000000000000000000001"), 404, "order_code_unknown"),
+        (await public.get("/api/v1/orders/x"), 404, "order_code_unknown"),
     ):
         error = answer.json()["error"]
         assert (answer.status_code, error["code"]) == (status, code)

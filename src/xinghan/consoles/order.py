@@ -16,7 +16,7 @@ from starlette.routing import Route
 from xinghan.consoles.view import platform_of, render
 from xinghan.identity import fetch_merchant
 from xinghan.payments.codes import order_code_key, trade_of_order_token
-from xinghan.payments.model import Trade, TradeNotFound, TradeState
+from xinghan.payments.model import OrderCodeUnknown, Trade, TradeState
 
 TOKEN_CHARACTERS_MAX: Final = 64
 # What tells htmx to ask no more, as an answer that is otherwise a 200.
@@ -67,11 +67,11 @@ async def show_status(request: Request) -> Response:
 
 
 async def _facts(request: Request) -> dict[str, object]:
-    """Find the order and gather what its page says. Raises TradeNotFound."""
+    """Find the order and gather what its page says. Raises OrderCodeUnknown."""
     platform, token = platform_of(request), request.path_params["token"]
     identity = trade_of_order_token(token, order_code_key(platform.vault))
     if identity is None:
-        raise TradeNotFound
+        raise OrderCodeUnknown
     trade = await platform.payments.find_order(identity)
     async with platform.database.acquire() as connection:
         shop = await fetch_merchant(connection, platform.vault, trade.merchant)

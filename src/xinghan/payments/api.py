@@ -37,7 +37,7 @@ from xinghan.payments.listing import (
     list_all_notifications,
     list_trades,
 )
-from xinghan.payments.model import TradeNotFound, TradeState
+from xinghan.payments.model import OrderCodeUnknown, TradeNotFound, TradeState
 from xinghan.payments.notifications import (
     NotificationNotFound,
     list_attempts,
@@ -78,7 +78,7 @@ async def read_order(
     """Read what an order is about and how it stands; whoever holds its code may."""
     trade = trade_of_order_token(token, key)
     if trade is None:
-        raise TradeNotFound
+        raise OrderCodeUnknown(field="token")
     return OrderAnswer.of(await desk.find_order(trade))
 
 

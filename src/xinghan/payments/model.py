@@ -242,6 +242,13 @@ class TradeNotFound(NotFound):
     sub_code = "ACQ.TRADE_NOT_EXIST"
 
 
+class OrderCodeUnknown(NotFound):
+    """The token is of no order's code."""
+
+    code = "order_code_unknown"
+    sub_code = "ACQ.TRADE_NOT_EXIST"
+
+
 class OrderDiffers(Conflict):
     """The merchant's number was used for an order with other content."""
 
