@@ -1,4 +1,4 @@
-"""What nobody should send to the gateway: field by field, as whole contents, and as bytes on the wire."""
+"""What nobody should send to the gateway: fields, whole contents, and bytes on the wire."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -95,9 +95,7 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(
-    cluster: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
+def served(cluster: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The platform, which must not have logged any fault, nor moved any money, when all is done."""
     name, folder = f"fuzz_{uuid4().hex}", tmp_path_factory.mktemp("fuzz")
     asyncio.run(_execute(cluster.owner_url, f"CREATE DATABASE {name}"))
@@ -151,7 +149,11 @@ def test_contents_that_are_no_contents_are_answered(served: Served) -> None:
     query=st.binary(max_size=60),
     body=st.binary(max_size=200),
     content_type=st.sampled_from(
-        ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "\xff; charset=\xff"]
+        [
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "\xff; charset=\xff",
+        ]
     ),
 )
 def test_any_bytes_are_answered(

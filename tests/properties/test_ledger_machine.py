@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 import pytest
@@ -58,14 +58,15 @@ from xinghan.ledger.numbers import account_number, buckets_of
 
 LONG: Final = os.environ.get("XINGHAN_PROPERTIES") == "long"
 SETTINGS: Final = settings(
-    max_examples=400 if LONG else 25,
-    stateful_step_count=80 if LONG else 25,
+    max_examples=500 if LONG else 50,
+    stateful_step_count=80 if LONG else 30,
     derandomize=not LONG,
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
+NOBODY: Final = -1
 CAST: Final = (
     NewAccount("CNY", "wallet", bucket=1),
     NewAccount("CNY", "wallet", bucket=1, ceiling_minor=150),
@@ -79,7 +80,8 @@ CAST: Final = (
 STATE: Final = """
     SELECT id, bucket, credits_posted - debits_posted AS balance, debits_pending, credits_pending,
         version, debits_refused, credits_refused, closed,
-        (SELECT count(*) FROM ledger.entry AS e WHERE e.bucket = a.bucket AND e.account = a.id) AS entries,
+        (SELECT count(*) FROM ledger.entry AS e
+            WHERE e.bucket = a.bucket AND e.account = a.id) AS entries,
         (SELECT coalesce(max(version), 0) FROM ledger.entry AS e
             WHERE e.bucket = a.bucket AND e.account = a.id) AS last_entry,
         (SELECT coalesce(sum(change), 0)::bigint FROM ledger.entry AS e
@@ -88,10 +90,55 @@ STATE: Final = """
     WHERE id = ANY($1) AND (version > 0 OR debits_refused OR credits_refused OR closed)
 """
 
-amounts = st.integers(-1, 120) | st.integers(1, 40)
+CNY, JPY = range(6), range(6, 8)
+PAIRS: Final = [
+    *((a, b) for currency in (CNY, JPY) for a in currency for b in currency if a != b),
+    (3, 3),  # between stripes
+    (0, 0),
+    (0, 6),
+    (1, NOBODY),
+]
+
+
+class LegSketch(NamedTuple):
+    """One leg before it is known which accounts there are."""
+
+    pair: tuple[int, int]
+    amount_minor: int
+    debit_bucket: int | None
+    credit_bucket: int | None
+
+
+class Sketch(NamedTuple):
+    """A request before it is known what it can refer to, so that drawing it depends on nothing."""
+
+    kind: object
+    legs: list[LegSketch]
+    which: int
+    leg: int
+    amount_minor: int
+    option: bool
+
+
+amounts = st.sampled_from([*range(1, 31), 0, -1, 100, 1000])
+stripes = st.sampled_from([None, None, None, 1, 2])
+leg_sketches = st.builds(LegSketch, st.sampled_from(PAIRS), amounts, stripes, stripes)
+kinds = st.sampled_from(
+    [Post, Post, Post, Hold, Hold, Capture, Capture, Release, Reverse, "again", "other"]
+)
+sketches = st.builds(
+    Sketch,
+    kinds,
+    st.sampled_from([1, 1, 1, 2, 3]).flatmap(lambda n: st.lists(leg_sketches, min_size=n, max_size=n)),
+    st.integers(0, 2**16),
+    st.sampled_from([0, 0, 0, 1]),
+    amounts,
+    st.booleans(),
+)
+groups_of_sketches = st.sampled_from([1, 1, 1, 1, 1, 2, 3]).flatmap(
+    lambda n: st.lists(sketches, min_size=n, max_size=n)
+)
 places = st.integers(0, len(CAST) - 1)
-stripes = st.none() | st.none() | st.integers(1, 2)
-sizes = st.sampled_from([1, 1, 1, 2, 3])
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -127,66 +174,63 @@ class LedgerMachine(RuleBasedStateMachine):
         for account in self.accounts[:3]:
             self.post_together([[Post(self.new_id(), (Leg(self.accounts[5], account, 100),))]])
 
-    def draw_leg(self, data: st.DataObject) -> Leg:
-        debit, credit = (self.accounts[data.draw(places)] for _ in range(2))
-        if data.draw(st.integers(0, 30)) == 0:
-            credit = account_number(2**44, 156, 1)
-        return Leg(debit, credit, data.draw(amounts), data.draw(stripes), data.draw(stripes))
+    def account(self, place: int) -> AccountId:
+        return account_number(2**44, 156, 1) if place == NOBODY else self.accounts[place]
 
-    def draw_new(self, data: st.DataObject) -> Request:
-        legs = tuple(self.draw_leg(data) for _ in range(data.draw(sizes)))
-        metadata = data.draw(st.none() | st.just({"order": [1, 2.5]}))
-        if data.draw(st.booleans()):
+    def build(self, sketch: Sketch, known: Sequence[Request]) -> Request:
+        """Make a request of a sketch: one that refers to another chooses among those known."""
+        wanted = {Capture: Hold, Release: Hold, Reverse: Post}.get(sketch.kind, object)
+        fitting = [request for request in known if isinstance(request, wanted)]
+        named = fitting[sketch.which % len(fitting)] if fitting else None
+        if sketch.kind in {Post, Hold} or named is None:
+            return self.build_new(sketch)
+        if sketch.kind == "again":
+            return named
+        if sketch.kind == "other":
+            return self.build_other(named, sketch)
+        bucket = bucket_of(named)
+        if sketch.kind is Reverse:
+            # Now and then something that cannot be reversed.
+            odd = known[sketch.which % len(known)] if sketch.leg else named
+            return Reverse(self.new_id(), odd.id, bucket_of(odd))
+        if sketch.kind is Capture:
+            return Capture(self.new_id(), named.id, bucket, sketch.amount_minor, sketch.leg)
+        part = None if sketch.option else sketch.amount_minor
+        return Release(self.new_id(), named.id, bucket, part, sketch.leg)
+
+    def build_new(self, sketch: Sketch) -> Request:
+        legs = tuple(
+            Leg(*map(self.account, leg.pair), leg.amount_minor, leg.debit_bucket, leg.credit_bucket)
+            for leg in sketch.legs
+        )
+        metadata = {"order": [1, 2.5]} if sketch.option else None
+        if sketch.kind is not Hold:
             return Post(self.new_id(), legs, metadata=metadata)
-        over = data.draw(st.sampled_from([None, None, LONG_AGO]))
+        over = LONG_AGO if sketch.which % 5 == 0 else None
         return Hold(self.new_id(), legs, over, metadata=metadata)
 
-    def draw_follower(self, data: st.DataObject, others: Sequence[Request]) -> Request:
-        """Draw a request that refers to another one, mostly to one of the fitting kind."""
-        wanted = data.draw(st.sampled_from([Post, Hold, Hold, Capture]))
-        fitting = [request for request in others if isinstance(request, wanted)]
-        if not fitting:
-            return Reverse(self.new_id(), self.new_id(), 1)
-        named = data.draw(st.sampled_from(fitting))
-        bucket = bucket_of(named)
-        leg = data.draw(st.sampled_from([0, 0, 0, 1]))
-        if wanted is Post or data.draw(st.integers(0, 9)) == 0:
-            return Reverse(self.new_id(), named.id, bucket)
-        if data.draw(st.booleans()):
-            return Capture(self.new_id(), named.id, bucket, data.draw(amounts), leg)
-        return Release(self.new_id(), named.id, bucket, data.draw(st.none() | amounts), leg)
-
-    def draw_old(self, data: st.DataObject, others: Sequence[Request]) -> Request:
-        """Draw a request that was asked before, perhaps with other content."""
-        old = data.draw(st.sampled_from(others))
-        change = data.draw(st.sampled_from(["nothing", "nothing", "content"]))
-        if change == "nothing":
-            return old
+    def build_other(self, old: Request, sketch: Sketch) -> Request:
+        """Give an old request other content, mostly."""
         if isinstance(old, Post | Hold):
-            legs = (replace(old.legs[0], amount_minor=data.draw(amounts)), *old.legs[1:])
+            legs = (replace(old.legs[0], amount_minor=sketch.amount_minor), *old.legs[1:])
             return replace(old, legs=legs)
         if isinstance(old, Capture | Release):
-            return replace(old, amount_minor=data.draw(amounts))
+            return replace(old, amount_minor=sketch.amount_minor)
         return replace(old, posting=self.new_id())
 
-    def draw_groups(self, data: st.DataObject, number: int) -> list[list[Request]]:
-        groups: list[list[Request]] = []
-        drawn: list[Request] = list(self.asked)
-        for _ in range(number):
-            group: list[Request] = []
-            for _ in range(data.draw(sizes)):
-                kind = data.draw(st.sampled_from(["new", "new", "follower", "follower", "old"]))
-                if kind == "old" and drawn:
-                    request = self.draw_old(data, drawn)
-                elif kind == "follower":
-                    request = self.draw_follower(data, drawn)
-                else:
-                    request = self.draw_new(data)
-                group.append(request)
-                drawn.append(request)
-            groups.append(group)
-        self.asked = drawn[-40:]
-        return groups
+    def build_all(self, groups: Sequence[Sequence[Sketch]]) -> list[list[Request]]:
+        """Build requests that refer to accepted ones, or to each other, or repeat any of before."""
+        accepted = list(self.model.accepted.values())
+        built: list[list[Request]] = []
+        for group in groups:
+            built.append([])
+            for sketch in group:
+                repeats = sketch.kind in {"again", "other"}
+                request = self.build(sketch, self.asked if repeats else accepted)
+                built[-1].append(request)
+                accepted.append(request)
+                self.asked.append(request)
+        return built
 
     def post_together(self, groups: list[list[Request]]) -> None:
         """Post groups as one batch: every outcome and every balance is known beforehand."""
@@ -196,20 +240,20 @@ class LedgerMachine(RuleBasedStateMachine):
         for group, answers in zip(groups, results, strict=True):
             assert outcomes(answers) == self.model.post(group)
 
-    @rule(data=st.data(), number=st.integers(1, 5))
-    def batch(self, data: st.DataObject, number: int) -> None:
-        self.post_together(self.draw_groups(data, number))
+    @rule(drawn=st.lists(groups_of_sketches, min_size=1, max_size=5))
+    def batch(self, drawn: list[list[Sketch]]) -> None:
+        self.post_together(self.build_all(drawn))
 
-    @rule(data=st.data())
-    def one(self, data: st.DataObject) -> None:
-        ((request, *_),) = self.draw_groups(data, 1)
+    @rule(drawn=sketches)
+    def one(self, drawn: Sketch) -> None:
+        ((request,),) = self.build_all([[drawn]])
         result = self.run_async(self.books[0].ledger.post(request))
         assert [result.outcome] == self.model.post([request])
 
-    @rule(data=st.data(), number=st.integers(2, 8))
-    def at_once(self, data: st.DataObject, number: int) -> None:
+    @rule(drawn=st.lists(groups_of_sketches, min_size=2, max_size=8))
+    def at_once(self, drawn: list[list[Sketch]]) -> None:
         """Several callers at once: there must be an order in which the model says the same."""
-        groups = self.draw_groups(data, number)
+        groups = self.build_all(drawn)
 
         async def ask() -> list[list[Result]]:
             return await asyncio.gather(

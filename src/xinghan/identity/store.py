@@ -46,13 +46,13 @@ INSERT_DEVICE: Final = """
     RETURNING true
 """
 
-FETCH_DEVICE: Final = """
+FETCH_DEVICES: Final = """
     SELECT d.id AS device_id, d.number AS device_number, d.secret_sealed,
         d.created_at AS added_at, d.revoked_at,
         p.bucket, p.id, p.number, p.name, p.status, p.created_at
-    FROM identity.device AS d
+    FROM unnest($1::smallint [], $2::bigint []) AS u (bucket, number)
+    JOIN identity.device AS d ON d.bucket = u.bucket AND d.number = u.number
     JOIN identity.person AS p ON p.bucket = d.bucket AND p.id = d.person
-    WHERE d.bucket = $1 AND d.number = $2
 """
 
 FETCH_NEWEST_DEVICE: Final = """
@@ -209,9 +209,10 @@ async def insert_device(
     return bool(inserted)
 
 
-async def fetch_device(connection: Connection, bucket: int, number: int) -> Row | None:
-    """Fetch a device by number together with its person."""
-    return await connection.fetchrow(FETCH_DEVICE, bucket, number)
+async def fetch_devices(connection: Connection, wanted: Sequence[tuple[int, int]]) -> list[Row]:
+    """Fetch devices by (bucket, number), each together with its person."""
+    buckets, numbers = zip(*wanted, strict=True)
+    return await connection.fetch(FETCH_DEVICES, buckets, numbers)
 
 
 async def fetch_newest_device(connection: Connection, owner: PersonKey) -> Row | None:

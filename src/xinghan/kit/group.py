@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from xinghan.kit.db import Connection, Database
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -80,3 +82,15 @@ class Group(Generic[Item, Answer]):
         middle = len(batch) // 2
         await self._answer(batch[:middle])
         await self._answer(batch[middle:])
+
+
+def reading(
+    database: Database, read: Callable[[Connection, Sequence[Item]], Awaitable[Sequence[Answer]]]
+) -> Group[Item, Answer]:
+    """Gather look-ups: `read` answers many with one statement, which costs little more than one."""
+
+    async def run(items: Sequence[Item]) -> Sequence[Answer]:
+        async with database.acquire() as connection:
+            return await read(connection, items)
+
+    return Group(run)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
+from uuid import UUID
 
 from xinghan.kit.clock import Clock
 from xinghan.kit.commit import commit
 from xinghan.kit.db import Connection, Database
 from xinghan.kit.errors import XinghanError
-from xinghan.kit.group import Group
+from xinghan.kit.group import Group, reading
 from xinghan.kit.ids import MerchantId, TradeId
 from xinghan.ledger import RACES as LEDGER_RACES
 from xinghan.payments import store
@@ -21,11 +22,21 @@ from xinghan.payments.actions.close import (
     expire_trades,
     finish_trades,
 )
+from xinghan.payments.actions.code import (
+    FAILURES_WINDOW,
+    CodeDevice,
+    CodeWrong,
+    FindDevice,
+    Subjects,
+    check_code,
+)
 from xinghan.payments.actions.order import make_orders
 from xinghan.payments.actions.pay import pay_orders
 from xinghan.payments.actions.refund import refund_trades
 from xinghan.payments.model import (
     Cancelled,
+    CodeInvalid,
+    CodeUse,
     NewTrade,
     Payment,
     Refund,
@@ -56,6 +67,8 @@ class Payments:
         self._refunds = self._gather(refund_trades)
         self._closings = self._gather(close_trades)
         self._cancellings = self._gather(cancel_trades)
+        self._numbers = reading(database, _find_by_number)
+        self._failures = reading(database, self._count_failures)
 
     async def make_order(self, order: NewTrade) -> Trade:
         """Make an order, or find the same one again.
@@ -90,6 +103,22 @@ class Payments:
         Raises TradeNotFound, TradeFinished and what a refund raises.
         """
         return _or_raise(await self._cancellings.submit(CloseRequest(trade, merchant, actor)))
+
+    async def check_code(
+        self, find_device: FindDevice, code: str, merchant: MerchantId
+    ) -> tuple[CodeDevice, CodeUse]:
+        """Tell whose phone shows `code` now, and what marks the code as used.
+
+        Raises CodeInvalid for a wrong or old code, CodeGuessed when this shop, or anybody for this
+        phone, was wrong too often in the last hour; a right code is then refused as well.
+        """
+        now = self.clock.now()
+        try:
+            return await check_code(find_device, self._failures.submit, code, merchant, now)
+        except CodeWrong as wrong:
+            async with self.database.acquire() as connection:
+                await store.note_failure(connection, wrong.subjects, now)
+            raise CodeInvalid(field="auth_code") from None
 
     async def find(
         self, merchant: MerchantId, trade: TradeId | None, out_trade_no: str | None
@@ -127,13 +156,20 @@ class Payments:
     async def _fetch(
         self, merchant: MerchantId, trade: TradeId | None, out_trade_no: str | None
     ) -> Trade | None:
-        async with self.database.acquire() as connection:
-            if trade is not None:
+        if trade is not None:
+            async with self.database.acquire() as connection:
                 return await store.fetch_trade(connection, trade)
-            if out_trade_no is None:
-                return None
-            bucket = bucket_of_order(merchant, out_trade_no)
-            return await store.fetch_trade_by_number(connection, bucket, merchant, out_trade_no)
+        if out_trade_no is None:
+            return None
+        return await self._numbers.submit((merchant, out_trade_no))
+
+    async def _count_failures(
+        self, connection: Connection, wanted: Sequence[Subjects]
+    ) -> list[dict[UUID, int]]:
+        subjects = list({subject for subjects in wanted for subject in subjects})
+        since = self.clock.now() - FAILURES_WINDOW
+        failures = await store.count_failures(connection, subjects, since)
+        return [failures] * len(wanted)
 
     async def _up_to_date(self, trade: Trade) -> Trade:
         """Close a trade whose time is over: nobody reads a state that a job will change."""
@@ -157,6 +193,14 @@ class Payments:
 
     async def _commit(self, work: Callable[[Connection], Awaitable[Answer]]) -> Answer:
         return await commit(self.database, work, races=RACES)
+
+
+async def _find_by_number(
+    connection: Connection, wanted: Sequence[tuple[MerchantId, str]]
+) -> list[Trade | None]:
+    keys = [(bucket_of_order(merchant, number), merchant, number) for merchant, number in wanted]
+    found = await store.fetch_trades_by_number(connection, keys)
+    return [found.get(key) for key in wanted]
 
 
 def _or_raise(answer: Answer | XinghanError) -> Answer:

@@ -196,7 +196,10 @@ async def _only_trade(connection: Connection, wanted: Wanted, out_trade_no: str)
     if wanted.merchant is None:
         raise Invalid(field="merchant")
     bucket = bucket_of_order(wanted.merchant, out_trade_no)
-    found = await store.fetch_trade_by_number(connection, bucket, wanted.merchant, out_trade_no)
+    by_number = await store.fetch_trades_by_number(
+        connection, [(bucket, wanted.merchant, out_trade_no)]
+    )
+    found = by_number.get((wanted.merchant, out_trade_no))
     fits = found is not None and wanted.state in {None, found.state}
     return Page((found,) if found and fits else (), None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -43,9 +43,11 @@ FETCH_TRADE: Final = f"""
     SELECT {TRADE_COLUMNS} FROM payments.trade AS t WHERE t.bucket = $1 AND t.id = $2
 """  # noqa: S608 (a constant)
 
-FETCH_TRADE_BY_NUMBER: Final = f"""
-    SELECT {TRADE_COLUMNS} FROM payments.trade AS t
-    WHERE t.bucket = $1 AND t.merchant = $2 AND t.out_trade_no = $3
+FETCH_TRADES_BY_NUMBER: Final = f"""
+    SELECT {TRADE_COLUMNS}
+    FROM unnest($1::smallint [], $2::uuid [], $3::text []) AS u (bucket, merchant, out_trade_no)
+    JOIN payments.trade AS t
+        ON t.bucket = u.bucket AND t.merchant = u.merchant AND t.out_trade_no = u.out_trade_no
 """  # noqa: S608 (a constant)
 
 FIND_ORDERS: Final = """
@@ -162,12 +164,18 @@ async def fetch_trade(connection: Connection, trade: TradeId) -> Trade | None:
     return read_trade(row) if row else None
 
 
-async def fetch_trade_by_number(
-    connection: Connection, bucket: int, merchant: MerchantId, out_trade_no: str
-) -> Trade | None:
-    """Fetch one trade by its merchant's number."""
-    row = await connection.fetchrow(FETCH_TRADE_BY_NUMBER, bucket, merchant, out_trade_no)
-    return read_trade(row) if row else None
+async def fetch_trades_by_number(
+    connection: Connection, wanted: Sequence[tuple[int, MerchantId, str]]
+) -> dict[tuple[MerchantId, str], Trade]:
+    """Fetch trades by (bucket, merchant, merchant's number)."""
+    rows = await connection.fetch(
+        FETCH_TRADES_BY_NUMBER,
+        [bucket for bucket, _, _ in wanted],
+        [merchant for _, merchant, _ in wanted],
+        [number for _, _, number in wanted],
+    )
+    trades = [read_trade(row) for row in rows]
+    return {(trade.merchant, trade.out_trade_no): trade for trade in trades}
 
 
 async def fetch_refunds(
@@ -232,12 +240,12 @@ async def write(connection: Connection, changes: Changes) -> None:
     ]
     await connection.execute(
         WRITE,
-        [asdict(trade) for trade in changes.trades] or None,
-        [asdict(trade) for trade in changes.changed] or None,
-        [asdict(refund) for refund in changes.refunds] or None,
-        [asdict(event) for event in changes.events] or None,
+        changes.trades or None,
+        changes.changed or None,
+        changes.refunds or None,
+        changes.events or None,
         code_uses or None,
-        [asdict(notification) for notification in changes.notifications] or None,
+        changes.notifications or None,
     )
 
 

@@ -32,7 +32,7 @@ class AccountBook:
         self, connection: Connection, owner: PersonKey, currency: Currency
     ) -> AccountId | None:
         """Find a person's account; None when the person has none in this currency."""
-        return self._kept(owner, currency) or await self._keep(
+        return self.kept(owner, currency) or await self._keep(
             owner, currency, store.fetch_wallet(connection, owner, currency.code)
         )
 
@@ -40,7 +40,7 @@ class AccountBook:
         self, connection: Connection, merchant: MerchantId, currency: Currency
     ) -> AccountId | None:
         """Find a merchant's account; None when the merchant has none in this currency."""
-        return self._kept(merchant, currency) or await self._keep(
+        return self.kept(merchant, currency) or await self._keep(
             merchant, currency, store.fetch_merchant_account(connection, merchant, currency.code)
         )
 
@@ -48,7 +48,7 @@ class AccountBook:
         self, connection: Connection, purpose: Purpose, currency: Currency
     ) -> AccountId | None:
         """Find an account of the platform; None when nothing has needed it yet."""
-        return self._kept(purpose, currency) or await self._keep(
+        return self.kept(purpose, currency) or await self._keep(
             purpose, currency, store.fetch_platform_account(connection, purpose, currency.code)
         )
 
@@ -60,7 +60,8 @@ class AccountBook:
             connection, purpose, currency
         ) or await platform_account(connection, purpose, currency)
 
-    def _kept(self, owner: _Owner, currency: Currency) -> AccountId | None:
+    def kept(self, owner: _Owner, currency: Currency) -> AccountId | None:
+        """Give an account that is kept here, without asking the database."""
         account = self._accounts.get((owner, currency.code))
         if account is not None:
             self._accounts.move_to_end((owner, currency.code))

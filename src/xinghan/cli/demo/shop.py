@@ -9,15 +9,16 @@ import json
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
-
-from alipay import AliPay
 
 KEY = "-----BEGIN {0}-----\n{1}\n-----END {0}-----"
 
 
 def main() -> None:
     """Sell one thing, wait for the notification, and give a part of the money back."""
+    from alipay import AliPay  # noqa: PLC0415 (only this program's own process has the SDK)
+
     configuration = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     order_number, subject, amount, refund = sys.argv[2:6]
     alipay = AliPay(
@@ -46,7 +47,7 @@ def main() -> None:
     )
 
 
-def tell(step: str, content: dict) -> None:
+def tell(step: str, content: dict[str, Any]) -> None:
     """Print what happened."""
     print(json.dumps({"step": step, **content}, ensure_ascii=False), flush=True)
 
@@ -54,10 +55,10 @@ def tell(step: str, content: dict) -> None:
 class NotificationServer(HTTPServer):
     """Receives the platform's notification and believes it only if its signature is right."""
 
-    def __init__(self, alipay: AliPay) -> None:
+    def __init__(self, alipay: Any) -> None:  # noqa: ANN401 (the SDK is untyped)
         super().__init__(("127.0.0.1", 0), NotificationHandler)
         self.alipay = alipay
-        self.content: dict = {}
+        self.content: dict[str, str] = {}
         self.url = f"http://127.0.0.1:{self.server_port}/notify"
 
     def wait(self) -> None:

@@ -23,11 +23,10 @@ from xinghan.gateway.methods.trades import (
     show_payment_time,
 )
 from xinghan.gateway.model import Call, JsonObject
-from xinghan.identity import Person, PersonStatus, fetch_device, unseal_device_secret
-from xinghan.kit.db import Connection
+from xinghan.identity import Person, PersonStatus, unseal_device_secret
 from xinghan.kit.ids import AccountId
 from xinghan.kit.money import Currency
-from xinghan.payments.actions.code import CodeDevice, check_code
+from xinghan.payments.actions.code import CodeDevice
 from xinghan.payments.codes import device_number_of
 from xinghan.payments.model import (
     BuyerFrozen,
@@ -54,10 +53,8 @@ async def pay(rooms: Rooms, call: Call) -> JsonObject:
     phones = _Phones(rooms, order.total.currency)
     standing = await _find_paid(rooms, order)
     if standing is not None:
-        return _show(standing, await _payer_again(rooms, phones, standing, code))
-    device, use = await check_code(
-        rooms.database, phones.find, code, order.merchant, rooms.clock.now()
-    )
+        return _show(standing, await _payer_again(phones, standing, code))
+    device, use = await rooms.payments.check_code(phones.find, code, order.merchant)
     payer = phones.payer()
     payment = Payment(order, device.person, phones.payer_account(), order.app_id, use)
     return _show(await rooms.payments.pay(payment), payer)
@@ -76,13 +73,12 @@ async def _find_paid(rooms: Rooms, order: NewTrade) -> Trade | None:
     return trade if trade.paid_at is not None else None
 
 
-async def _payer_again(rooms: Rooms, phones: "_Phones", trade: Trade, code: str) -> Person:
+async def _payer_again(phones: "_Phones", trade: Trade, code: str) -> Person:
     """Give the payer of a paid trade when `code`, good or not, is of the same person's phone."""
     number = device_number_of(code)
     if number is None:
         raise CodeInvalid(field="auth_code")
-    async with rooms.database.acquire() as connection:
-        device = await phones.find(connection, number)
+    device = await phones.find(number)
     if device is None or device.person != trade.buyer:
         raise TradePaid(field="out_trade_no")
     return phones.payer()
@@ -97,13 +93,17 @@ class _Phones:
     owner: Person | None = None
     account: AccountId | None = None
 
-    async def find(self, connection: Connection, number: int) -> CodeDevice | None:
+    async def find(self, number: int) -> CodeDevice | None:
         """Find a phone by the number in its codes; None when there is none, or it was revoked."""
-        device = await fetch_device(connection, self.rooms.vault, number)
+        device = await self.rooms.devices.submit(number)
         if device is None or device.revoked_at is not None:
             return None
         owner = self.owner = device.owner
-        self.account = await self.rooms.accounts.find_wallet(connection, owner.key, self.currency)
+        accounts = self.rooms.accounts
+        self.account = accounts.kept(owner.key, self.currency)
+        if self.account is None:
+            async with self.rooms.database.acquire() as connection:
+                self.account = await accounts.find_wallet(connection, owner.key, self.currency)
         secret = unseal_device_secret(self.rooms.vault, device)
         return CodeDevice(device.id, owner.bucket, owner.id, secret)
 

@@ -195,6 +195,12 @@ async def _accounts(
     rooms: Rooms, merchant: Merchant, currency: Currency
 ) -> tuple[AccountId, AccountId]:
     """Give the merchant's account and the one that fees go to. Raises CurrencyRefused."""
+    kept = (
+        rooms.accounts.kept(merchant.id, currency),
+        rooms.accounts.kept(Purpose.FEE_INCOME, currency),
+    )
+    if kept[0] is not None and kept[1] is not None:
+        return kept[0], kept[1]
     async with rooms.database.acquire() as connection:
         seller = await rooms.accounts.find_merchant_account(connection, merchant.id, currency)
         if seller is None:

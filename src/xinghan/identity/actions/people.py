@@ -1,5 +1,6 @@
 """People and their devices."""
 
+from collections.abc import Sequence
 from secrets import randbelow, token_bytes
 from typing import Final
 
@@ -88,8 +89,17 @@ async def add_device(
 
 async def fetch_device(connection: Connection, vault: Vault, number: int) -> Device | None:
     """Find a device by number, also a revoked one; None when there is none."""
-    row = await store.fetch_device(connection, bucket_of_number(number), number)
-    return _device(vault, row) if row else None
+    return (await fetch_devices(connection, vault, [number]))[0]
+
+
+async def fetch_devices(
+    connection: Connection, vault: Vault, numbers: Sequence[int]
+) -> list[Device | None]:
+    """Find devices by their numbers, in order, also revoked ones; None where there is none."""
+    wanted = [(bucket_of_number(number), number) for number in numbers]
+    rows = await store.fetch_devices(connection, wanted)
+    found = {row["device_number"]: _device(vault, row) for row in rows}
+    return [found.get(number) for number in numbers]
 
 
 async def fetch_newest_device(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 
 from xinghan.kit.ids import NotificationId, uuid7
@@ -29,8 +28,8 @@ def note(
     if trade.notify_url is not None and kind in TOLD:
         content = {
             "kind": kind,
-            "trade": asdict(trade),
-            "refund": asdict(refund) if refund else None,
+            "trade": trade,
+            "refund": refund,
         }
         changes.notifications.append(
             Notification(
