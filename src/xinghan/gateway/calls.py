@@ -8,6 +8,7 @@ import structlog
 from xinghan.gateway.errors import GatewayError, invalid, missing, result_unknown
 from xinghan.gateway.model import Call, FindApp, MethodHandler
 from xinghan.identity import AppCredentials
+from xinghan.kit.db import ConnectionLost
 from xinghan.kit.signing import SignType
 
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -21,6 +22,8 @@ async def find_known_app(app_id: str, find_app: FindApp) -> AppCredentials:
     """
     try:
         app = await find_app(app_id) if _APP_ID.fullmatch(app_id) else None
+    except ConnectionLost as error:
+        raise _database_lost(error, app_id) from error
     except Exception as error:
         _log.exception("gateway_app_lookup_failed", app_id=app_id)
         raise result_unknown() from error
@@ -39,6 +42,8 @@ async def run_call(call: Call, run: MethodHandler) -> Mapping[str, object]:
         return await run(call)
     except GatewayError:
         raise
+    except ConnectionLost as error:
+        raise _database_lost(error, call.app.app_id, call.method) from error
     except Exception as error:
         _log.exception("gateway_method_failed", method=call.method, app_id=call.app.app_id)
         raise result_unknown() from error
@@ -112,3 +117,9 @@ def invalid_signature(verified_text: str) -> GatewayError:
         "the signature does not hold; check that the private key belongs to the app's public "
         f"key, and compare with the string that the gateway built: {verified_text}",
     )
+
+
+def _database_lost(error: ConnectionLost, app_id: str, method: str = "") -> GatewayError:
+    """Log in one line that the database is away, which is no bug to trace; give 20000."""
+    _log.warning("gateway_database_lost", method=method, app_id=app_id, reason=str(error))
+    return result_unknown()

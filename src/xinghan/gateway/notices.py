@@ -98,7 +98,7 @@ def trade_parameters(told: Told, parties: Parties) -> dict[str, str]:
     return {
         "trade_no": trade_no(trade.id),
         "out_trade_no": trade.out_trade_no,
-        "out_biz_no": refund.out_request_no if refund else "",
+        "out_biz_no": refund.out_request_no if refund and not refund.cancels else "",
         "buyer_id": parties.buyer_id,
         "buyer_logon_id": parties.buyer_logon_id,
         "seller_id": parties.seller_id,

@@ -26,7 +26,7 @@ from xinghan.ledger.model import (
 )
 from xinghan.ledger.numbers import account_number, buckets_of, currency_numeric_of
 from xinghan.ledger.rules import Counters
-from xinghan.ledger.store import read_accounts
+from xinghan.ledger.store import lock_accounts
 
 _KIND: Final = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
@@ -245,7 +245,7 @@ async def _set_refusals(
 async def _lock_open(connection: Connection, account: AccountId) -> list[Counters]:
     """Lock every row of an account. Raises AccountNotFound, AccountClosed."""
     wanted = [(bucket, account) for bucket in buckets_of(account)]
-    rows, _ = await read_accounts(connection, wanted, [], lock=True)
+    rows = await lock_accounts(connection, wanted)
     if not rows:
         raise AccountNotFound(account=ACCOUNT.show(account))
     if any(row.closed for row in rows.values()):

@@ -6,6 +6,7 @@ who wait at the same time into one commit (group commit).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -35,12 +36,15 @@ from xinghan.ledger.model import (
     Reverse,
 )
 from xinghan.ledger.numbers import home_bucket
-from xinghan.ledger.rules import Books, judge_batch, touched, well_formed
+from xinghan.ledger.rules import Books, JournalRow, judge_batch, touched, well_formed
 
 Linked: TypeAlias = tuple[Request, ...]
 
 # A repeated id that is committed meanwhile is seen only when it violates one of these.
 RACES: Final = frozenset({"posting_pkey", "posting_reversed_once"})
+# Small enough that the database is soon at work, large enough that round trips do not count.
+SLICE_GROUPS: Final = 250
+TURNS_UNTIL_SENT: Final = 2
 _BEFORE_ANY_CLOCK: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 # Why a batch that was judged without locks may fail; with locks it waits its turn. A CHECK fails
@@ -77,53 +81,49 @@ async def post_in(
 async def _post_readable(
     connection: Connection, groups: Sequence[Linked], *, lock: bool
 ) -> list[list[Result]]:
+    """Judge slice by slice; while the database writes one, the next is judged."""
     placed = [[(_bucket_of(request), request) for request in group] for group in groups]
     books = await _read(connection, placed, lock=lock)
-    results = judge_batch(books, placed)
-    if await _overtaken(connection, books, placed, results):
-        books = await _read(connection, placed, lock=lock)
-        results = judge_batch(books, placed)
-    if not books.rows:
-        return results
-    written_at = await store.write(connection, books.rows)
-    return [
-        [
-            result._replace(created_at=written_at)
-            if result.created_at is None and result.done
-            else result
-            for result in group
+    results: list[list[Result]] = []
+    writing: _Writing | None = None
+    for start in range(0, len(placed), SLICE_GROUPS):
+        judged = judge_batch(books, placed[start : start + SLICE_GROUPS])
+        rows, books.rows = books.rows, []
+        if writing is not None:
+            results += await writing.finish()
+        writing = _Writing(connection, rows, judged)
+        await writing.send()
+    return results + await writing.finish() if writing is not None else results
+
+
+class _Writing:
+    """One slice on its way into the database."""
+
+    def __init__(
+        self, connection: Connection, rows: Sequence[JournalRow], judged: list[list[Result]]
+    ) -> None:
+        self._judged = judged
+        self._task = asyncio.ensure_future(store.write(connection, rows)) if rows else None
+
+    async def send(self) -> None:
+        """Let the statement out, so that the database works while the next slice is judged."""
+        for _ in range(TURNS_UNTIL_SENT if self._task else 0):
+            await asyncio.sleep(0)
+
+    async def finish(self) -> list[list[Result]]:
+        """Wait until the slice is written; gives its results with the instant of writing."""
+        if self._task is None:
+            return self._judged
+        written_at = await self._task
+        return [
+            [
+                result._replace(created_at=written_at)
+                if result.created_at is None and result.done
+                else result
+                for result in group
+            ]
+            for group in self._judged
         ]
-        for group in results
-    ]
-
-
-async def _overtaken(
-    connection: Connection,
-    books: Books,
-    placed: Sequence[Sequence[tuple[int, Request]]],
-    results: Sequence[Sequence[Result]],
-) -> bool:
-    """Whether a refused request was posted by another while this one waited for its locks.
-
-    The accounts were then read after it, but the journal before: spent money would look like none.
-    """
-    refused = [
-        item
-        for group, answers in zip(placed, results, strict=True)
-        for item, result in zip(group, answers, strict=True)
-        if not result.done and (item[0], item[1].id) not in books.written
-    ]
-    if not refused:
-        return False
-    return await store.fetch_any_standing(
-        connection,
-        [(bucket, request.id) for bucket, request in refused],
-        [
-            (bucket, request.posting)
-            for bucket, request in refused
-            if isinstance(request, Reverse) and not books.is_reversed(bucket, request.posting)
-        ],
-    )
 
 
 def _refuse_malformed(group: Linked) -> list[Result]:
@@ -162,8 +162,10 @@ class Ledger:
     async def _commit(self, groups: Sequence[Linked], *, lock: bool) -> list[list[Result]]:
         """Without `lock` try in two round trips first; if overtaken, go again with locks."""
         if not lock:
+            whole = len(groups) <= SLICE_GROUPS
+            lend = self._database.acquire if whole else self._database.transaction
             with suppress(*OVERTAKEN):
-                async with self._database.acquire() as connection:
+                async with lend() as connection:
                     return await post_in(connection, groups, lock=False)
         return await commit(
             self._database, lambda connection: post_in(connection, groups), races=RACES
@@ -184,11 +186,16 @@ async def _read(
     if special:
         await _read_referred(connection, special, books)
     rows = _account_rows(books, requests)
-    books.accounts, standing = await store.read_accounts(
-        connection, rows, [(bucket, request.id) for bucket, request in requests], lock=lock
-    )
+    postings = [(bucket, request.id) for bucket, request in requests]
+    if lock:
+        # Only a statement that begins after the locks are held sees what was posted until then.
+        books.accounts = await store.lock_accounts(connection, rows)
+        standing = await store.find_standing(connection, postings)
+    else:
+        books.accounts, standing = await store.read_accounts(connection, rows, postings)
+    standing |= {(bucket, r.posting) for bucket, r in special if isinstance(r, Reverse)}
     if standing:
-        books.written.update(await store.fetch_written(connection, sorted(standing)))
+        books.written = await store.fetch_written(connection, sorted(standing))
     if special:
         books.now = await store.fetch_now(connection)
     return books

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from xinghan.kit.db import Connection, Row
@@ -13,31 +13,40 @@ from xinghan.ledger.model import Kind, Leg, Movement
 from xinghan.ledger.numbers import row_key
 from xinghan.ledger.rules import Counters, JournalRow, OpenHold, Written
 
-# One statement for two questions, because a round trip costs more than both answers. A repeated id
-# that is committed while this waits for a lock is not seen here: the write then violates the key,
-# and the batch is run again (ledger/posting.py).
-_ACCOUNTS_AND_REPEATS = """
-    SELECT bucket, id, flags, floor_minor, ceiling_minor,
-        debits_posted, credits_posted, debits_pending, credits_pending, version,
-        NULL::uuid AS posting
-    FROM (
-        SELECT a.bucket, a.id, a.floor_minor, a.ceiling_minor,
-            a.debit_normal::integer + a.debits_refused::integer * 2
-                + a.credits_refused::integer * 4 + a.closed::integer * 8 AS flags,
-            a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending, a.version
-        FROM unnest($1::smallint [], $2::bigint []) AS u (bucket, id)
-        JOIN ledger.account AS a ON a.bucket = u.bucket AND a.id = u.id
-        {lock}
-    ) AS found
+Key = TypeVar("Key", bound=int | UUID)
+
+_ACCOUNT_COLUMNS = """
+    a.bucket, a.id,
+    a.debit_normal::integer | a.debits_refused::integer << 1
+        | a.credits_refused::integer << 2 | a.closed::integer << 3 AS flags,
+    a.floor_minor, a.ceiling_minor,
+    a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending, a.version
+"""
+
+LOCK_ACCOUNTS: Final = f"""
+    SELECT {_ACCOUNT_COLUMNS}, NULL::uuid AS posting
+    FROM unnest($1::smallint [], $2::bigint []) AS u (bucket, id)
+    JOIN ledger.account AS a ON a.bucket = u.bucket AND a.id = u.id
+    ORDER BY a.bucket, a.id
+    FOR NO KEY UPDATE OF a
+"""  # noqa: S608 (a constant)
+
+FIND_STANDING: Final = """
+    SELECT p.bucket, p.id
+    FROM unnest($1::smallint [], $2::uuid []) AS u (bucket, id)
+    JOIN ledger.posting AS p ON p.bucket = u.bucket AND p.id = u.id
+"""
+
+# Without locks both questions are one statement: one snapshot, and one round trip.
+READ_ACCOUNTS: Final = f"""
+    SELECT {_ACCOUNT_COLUMNS}, NULL::uuid AS posting
+    FROM unnest($1::smallint [], $2::bigint []) AS u (bucket, id)
+    JOIN ledger.account AS a ON a.bucket = u.bucket AND a.id = u.id
     UNION ALL
     SELECT p.bucket, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, p.id
     FROM unnest($3::smallint [], $4::uuid []) AS u (bucket, id)
     JOIN ledger.posting AS p ON p.bucket = u.bucket AND p.id = u.id
-"""
-READ_ACCOUNTS: Final = _ACCOUNTS_AND_REPEATS.format(lock="")
-LOCK_ACCOUNTS: Final = _ACCOUNTS_AND_REPEATS.format(
-    lock="ORDER BY a.bucket, a.id FOR NO KEY UPDATE OF a"
-)
+"""  # noqa: S608 (a constant)
 
 LOCK_HOLDS: Final = """
     SELECT h.bucket, h.id, h.leg,
@@ -77,16 +86,6 @@ FETCH_WRITTEN: Final = """
     ORDER BY p.bucket, p.id, p.leg
 """
 
-FETCH_ANY_STANDING: Final = """
-    SELECT EXISTS (
-        SELECT FROM unnest($1::smallint [], $2::uuid []) AS u (bucket, id)
-        JOIN ledger.posting AS p ON p.bucket = u.bucket AND p.id = u.id
-    ) OR EXISTS (
-        SELECT FROM unnest($3::smallint [], $4::uuid []) AS u (bucket, id)
-        JOIN ledger.posting AS r ON r.bucket = u.bucket AND r.refers_to = u.id AND r.kind = 6
-    )
-"""
-
 FETCH_NOW: Final = "SELECT clock_timestamp()"
 
 WRITE: Final = """
@@ -96,54 +95,46 @@ WRITE: Final = """
 """
 
 
+async def lock_accounts(
+    connection: Connection, rows: Iterable[tuple[int, AccountId]]
+) -> dict[int, Counters]:
+    """Lock account rows (bucket, account) in the order of their keys."""
+    buckets, accounts = _columns(sorted(rows))
+    return _counters(await connection.fetch(LOCK_ACCOUNTS, buckets, accounts))
+
+
+async def find_standing(
+    connection: Connection, postings: Sequence[tuple[int, UUID]]
+) -> set[tuple[int, UUID]]:
+    """Tell which of the postings (bucket, id) stand already."""
+    buckets, ids = _columns(postings)
+    rows = await connection.fetch(FIND_STANDING, buckets, ids)
+    return {(row["bucket"], row["id"]) for row in rows}
+
+
 async def read_accounts(
     connection: Connection,
     rows: Iterable[tuple[int, AccountId]],
     postings: Sequence[tuple[int, UUID]],
-    *,
-    lock: bool,
 ) -> tuple[dict[int, Counters], set[tuple[int, UUID]]]:
-    """Read account rows (bucket, account); tell which of the postings (bucket, id) stand already.
+    """Read account rows (bucket, account) and which postings (bucket, id) stand, at one instant."""
+    found = await connection.fetch(READ_ACCOUNTS, *_columns(sorted(rows)), *_columns(postings))
+    standing = {(row["bucket"], row["posting"]) for row in found if row["posting"] is not None}
+    return _counters(found), standing
 
-    With `lock` the rows are locked, in the order of their keys.
-    """
-    wanted = sorted(rows)
-    found = await connection.fetch(
-        LOCK_ACCOUNTS if lock else READ_ACCOUNTS,
-        [bucket for bucket, _ in wanted],
-        [account for _, account in wanted],
-        [bucket for bucket, _ in postings],
-        [posting for _, posting in postings],
-    )
+
+def _columns(pairs: Sequence[tuple[int, Key]]) -> tuple[list[int], list[Key]]:
+    return [bucket for bucket, _ in pairs], [key for _, key in pairs]
+
+
+def _counters(rows: Iterable[Row]) -> dict[int, Counters]:
     accounts: dict[int, Counters] = {}
-    standing: set[tuple[int, UUID]] = set()
-    for (
-        bucket,
-        account,
-        flags,
-        floor,
-        ceiling,
-        debits,
-        credits_,
-        held_out,
-        held_in,
-        version,
-        posting,
-    ) in found:
+    for bucket, account, flags, floor, ceiling, *posted, out, into, version, posting in rows:
         if posting is None:
             accounts[row_key(account, bucket)] = Counters(
-                account,
-                bucket,
-                flags,
-                floor,
-                ceiling,
-                (debits, credits_),
-                (held_out, held_in),
-                version,
+                account, bucket, flags, floor, ceiling, (posted[0], posted[1]), (out, into), version
             )
-        else:
-            standing.add((bucket, posting))
-    return accounts, standing
+    return accounts
 
 
 async def lock_holds(
@@ -195,22 +186,6 @@ async def fetch_written(
             row["reversed"],
         )
     return found
-
-
-async def fetch_any_standing(
-    connection: Connection,
-    postings: Sequence[tuple[int, UUID]],
-    reversible: Sequence[tuple[int, UUID]],
-) -> bool:
-    """Whether one of `postings` (bucket, id) stands by now, or one of `reversible` is reversed."""
-    standing: bool = await connection.fetchval(
-        FETCH_ANY_STANDING,
-        [bucket for bucket, _ in postings],
-        [posting for _, posting in postings],
-        [bucket for bucket, _ in reversible],
-        [posting for _, posting in reversible],
-    )
-    return standing
 
 
 async def fetch_now(connection: Connection) -> datetime:

@@ -26,7 +26,7 @@ from xinghan.ledger.model import (
 from xinghan.ledger.numbers import home_bucket, is_striped, row_key
 from xinghan.ledger.posting import Linked, post_in
 from xinghan.ledger.rules import Counters, touched_by_legs
-from xinghan.ledger.store import read_accounts
+from xinghan.ledger.store import lock_accounts
 
 
 async def post_sweeping(connection: Connection, groups: Sequence[Linked]) -> list[list[Result]]:
@@ -48,7 +48,7 @@ async def post_sweeping(connection: Connection, groups: Sequence[Linked]) -> lis
     for group, answers in zip(groups, results, strict=True):
         if all(answer.outcome is not Outcome.MALFORMED for answer in answers):
             rows.update(_touched(group))
-    await read_accounts(connection, rows, [], lock=True)
+    await lock_accounts(connection, rows)
     results = await post_in(connection, groups)
     return [
         await _post_after_sweeps(connection, group, answers) if _lacks(answers) else answers
@@ -70,7 +70,7 @@ async def plan_sweep(
     have too little, AccountNotFound.
     """
     wanted = [(bucket, account) for bucket in range(BUCKETS)]
-    rows, _ = await read_accounts(connection, wanted, [], lock=True)
+    rows = await lock_accounts(connection, wanted)
     stripes = [rows.get(row_key(account, bucket)) for bucket in range(BUCKETS)]
     found = [stripe for stripe in stripes if stripe is not None]
     if len(found) < BUCKETS:

@@ -123,8 +123,8 @@ class Story:
         places = {
             "the order just paid": order,
             "operator page": f"{self._address}/operator",
-            "its sign-in token": "xinghan operator token",
-            "API reference": f"{self._address}/api/v1/docs",
+            "its sign-in token": f"{sys.argv[0]} operator token --data {self._data}",
+            "native API": f"{self._address}/api/v1/openapi.json",
             "gateway for SDKs": f"{self._address}/gateway.do",
         }
         for name, place in places.items():
