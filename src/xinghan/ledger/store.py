@@ -17,8 +17,8 @@ Key = TypeVar("Key", bound=int | UUID)
 
 _ACCOUNT_COLUMNS = """
     a.bucket, a.id,
-    a.debit_normal::integer | a.debits_refused::integer << 1
-        | a.credits_refused::integer << 2 | a.closed::integer << 3 AS flags,
+    a.debit_normal::integer | (a.debits_refused::integer << 1)
+        | (a.credits_refused::integer << 2) | (a.closed::integer << 3) AS flags,
     a.floor_minor, a.ceiling_minor,
     a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending, a.version
 """
