@@ -1,5 +1,6 @@
-"""A ledger for tests: accounts with money in them, and the checks that every step must leave true."""
+"""A ledger for tests: accounts with money in them, and the checks that must always hold."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
@@ -59,14 +60,16 @@ INVARIANTS: Final[Mapping[str, str]] = {
         SELECT a.id FROM ledger.account AS a
         LEFT JOIN LATERAL (
             SELECT coalesce(sum(amount) FILTER (WHERE kind IN (1, 3, 6)), 0) AS posted,
-                coalesce(sum(CASE WHEN kind = 2 THEN amount WHEN kind IN (3, 4, 5) THEN -amount END), 0)
-                    AS pending
+                coalesce(
+                    sum(CASE WHEN kind = 2 THEN amount WHEN kind IN (3, 4, 5) THEN -amount END), 0
+                ) AS pending
             FROM ledger.posting WHERE debit_bucket = a.bucket AND debit_account = a.id
         ) AS d ON true
         LEFT JOIN LATERAL (
             SELECT coalesce(sum(amount) FILTER (WHERE kind IN (1, 3, 6)), 0) AS posted,
-                coalesce(sum(CASE WHEN kind = 2 THEN amount WHEN kind IN (3, 4, 5) THEN -amount END), 0)
-                    AS pending
+                coalesce(
+                    sum(CASE WHEN kind = 2 THEN amount WHEN kind IN (3, 4, 5) THEN -amount END), 0
+                ) AS pending
             FROM ledger.posting WHERE credit_bucket = a.bucket AND credit_account = a.id
         ) AS c ON true
         WHERE (d.posted, d.pending, c.posted, c.pending)
@@ -75,12 +78,26 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "a hold that is not what its captures and releases left": """
         SELECT h.id FROM ledger.hold AS h
         LEFT JOIN ledger.posting AS p
-            ON p.bucket = h.bucket AND p.refers_to = h.id AND p.leg = h.leg AND p.kind BETWEEN 3 AND 5
+            ON p.bucket = h.bucket AND p.refers_to = h.id AND p.leg = h.leg
+            AND p.kind BETWEEN 3 AND 5
         GROUP BY h.bucket, h.id, h.leg
         HAVING h.captured <> coalesce(sum(p.amount) FILTER (WHERE p.kind = 3), 0)
             OR h.released <> coalesce(sum(p.amount) FILTER (WHERE p.kind > 3), 0)
     """,
 }
+
+
+async def wait_for_others(database: Database) -> None:
+    """Wait until every transaction is over that other tests have open on the shared server now.
+
+    Only what is below the oldest unfinished transaction of the whole server is sealed.
+    """
+    async with database.acquire() as connection:
+        until = await connection.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())")
+        while await connection.fetchval(  # noqa: ASYNC110 (only the server knows when)
+            "SELECT pg_snapshot_xmin(pg_current_snapshot()) < $1", until
+        ):
+            await asyncio.sleep(0.02)
 
 
 class Bookkeeper:

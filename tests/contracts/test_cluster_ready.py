@@ -15,7 +15,7 @@ from xinghan.kit.db import Connection
 # Small tables that every node has whole, or that no payment touches: with the reason for each.
 REFERENCE_TABLES: Final[Mapping[str, str]] = {
     "ledger.block": "written by the one sealer, behind the postings",
-    "wallets.merchant_account": "a few rows for each merchant, read by payments, hardly ever written",
+    "wallets.merchant_account": "a few rows for each merchant, hardly ever written",
     "wallets.platform_account": "a few rows for each currency, hardly ever written",
 }
 SCHEMAS: Final = ["ledger", "payments", "wallets"]

@@ -217,7 +217,7 @@ async def test_changes_and_postings_do_not_wait_in_a_circle(books: Bookkeeper) -
         *(books.run(toggle) for _ in range(5)),
         *(doors[n % 4].post(Post(new_id(), (Leg(payers[n % 8], shop, 1),))) for n in range(80)),
     )
-    assert {result.outcome for result in results[5:]} == {Outcome.POSTED}  # type: ignore[union-attr]
+    assert {result.outcome for result in results[5:]} == {Outcome.POSTED}
     assert (await books.balance(shop)).balance_minor == 80
 
 

@@ -84,5 +84,5 @@ def test_an_exchange_is_one_posting_of_two_legs() -> None:
 )
 def test_terms_that_do_not_fit_together(change: dict[str, object], field: str) -> None:
     with pytest.raises(ExchangeMalformed) as refused:
-        plan_exchange(new_id(), replace(TERMS, **change))  # type: ignore[arg-type]
+        plan_exchange(new_id(), replace(TERMS, **change))
     assert refused.value.field == field

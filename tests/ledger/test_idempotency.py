@@ -92,7 +92,7 @@ OTHER = {
 @pytest.mark.parametrize("kind", KINDS)
 async def test_other_content_under_the_same_id_is_told_apart(scene: Scene, kind: str) -> None:
     request = build(scene, kind)
-    others = [replace(request, **change) for change in OTHER[kind]]  # type: ignore[arg-type]
+    others = [replace(request, **change) for change in OTHER[kind]]
     results = await scene.books.ledger.post_batch([request, *others])
     told_apart = [Outcome.EXISTS_WITH_OTHER_CONTENT] * len(others)
     assert outcomes(results) == [Outcome.POSTED, *told_apart]

@@ -36,7 +36,8 @@ async def by_world(books: Bookkeeper, account: AccountId, at: datetime) -> int:
 
 @pytest.mark.parametrize("striped", [True, False])
 async def test_every_past_instant_is_told_as_the_entries_say(
-    books: Bookkeeper, striped: bool
+    books: Bookkeeper,
+    striped: bool,  # noqa: FBT001 (pytest gives it by name)
 ) -> None:
     shop = await books.open(striped=striped, floor_minor=None)
     people = [await books.funded(10_000, bucket=bucket) for bucket in (3, 9, 60)]
@@ -103,7 +104,8 @@ async def test_few_probes_find_an_instant_in_a_long_history(owner: Connection) -
             bucket, account, version, posting_bucket, leg, posting, change, balance_after,
             held_after, created_at
         )
-        SELECT 1, $1, n, 1, 0, gen_random_uuid(), 0, 0, 0, '2020-01-01'::timestamptz + n * interval '1 s'
+        SELECT 1, $1, n, 1, 0, gen_random_uuid(), 0, 0, 0,
+            '2020-01-01'::timestamptz + n * interval '1 s'
         FROM generate_series(1, 20000) AS n
         """,
         lin,

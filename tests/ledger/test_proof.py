@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from bookkeeping import Bookkeeper
+from bookkeeping import Bookkeeper, wait_for_others
 from xinghan.kit.db import Connection, Database, InsufficientPrivilege
 from xinghan.kit.ids import AccountId, PostingId, uuid7
 from xinghan.ledger import (
@@ -64,6 +64,7 @@ async def pay_some(books: Bookkeeper, payer: AccountId, payee: AccountId, count:
 
 
 async def seal_all(database: Database, heads: HeadsFile, postings_max: int = 1000) -> int:
+    await wait_for_others(database)
     return await seal_tail(database, KEY, heads, pause=NO_PAUSE, postings_max=postings_max)
 
 
@@ -107,22 +108,23 @@ async def test_what_commits_late_is_sealed_in_its_place(
     books: Bookkeeper, owner: Connection, heads: HeadsFile
 ) -> None:
     payer, payee = await books.funded(1000), await books.open()
+    await seal_all(books.database, heads)
     late = owner.transaction()
     await late.start()
     await owner.fetchval("SELECT pg_current_xact_id()")
-    await seal_all(books.database, heads)
     await pay_some(books, payer, payee, 3)
-    assert await seal_all(books.database, heads) == 0
+    assert await seal_tail(books.database, KEY, heads, pause=NO_PAUSE) == 0
     await late.commit()
     assert await seal_all(books.database, heads) == 3
 
 
 async def test_blocks_are_few_because_of_the_pause(books: Bookkeeper, heads: HeadsFile) -> None:
     payer, payee = await books.funded(1000), await books.open()
-    assert await seal_tail(books.database, KEY, heads) == 1
+    assert await seal_all(books.database, heads) == 1
     await pay_some(books, payer, payee, 3)
+    await wait_for_others(books.database)
     assert await seal_tail(books.database, KEY, heads) == 0
-    assert await seal_tail(books.database, KEY, heads, pause=NO_PAUSE) == 3
+    assert await seal_all(books.database, heads) == 3
 
 
 async def test_sealing_beside_sixteen_writers_and_another_sealer(

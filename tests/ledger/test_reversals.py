@@ -11,7 +11,7 @@ async def test_a_posting_is_reversed_with_all_its_legs(books: Bookkeeper) -> Non
     lin, mei, fee = await books.funded(100), await books.open(), await books.open(striped=True)
     sale = await books.post(Leg(lin, mei, 60), Leg(mei, fee, 1))
     await books.refuse(Outcome.POSTING_NOT_FOUND, Reverse(new_id(), new_id(), sale.bucket))
-    undo = Reverse(new_id(), sale.id, sale.bucket, metadata={"why": "wrong shop"})  # type: ignore[arg-type]
+    undo = Reverse(new_id(), sale.id, sale.bucket, metadata={"why": "wrong shop"})
     result = await books.ledger.post(undo)
     # The fee comes back first: the shop alone has too little.
     assert result.outcome is Outcome.POSTED
@@ -58,6 +58,6 @@ async def test_a_move_between_stripes_is_reversed_between_the_same(books: Bookke
     shop = await books.open(striped=True)
     await books.fund(shop, 50, bucket=4)
     move = await books.post(Leg(shop, shop, 30, 4, 5))
-    undo = Reverse(new_id(), move.id, move.bucket)  # type: ignore[arg-type]
+    undo = Reverse(new_id(), move.id, move.bucket)
     result = await books.accept(undo)
     assert result.movements[0].credit_balance_minor == 50

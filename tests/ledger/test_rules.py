@@ -18,7 +18,7 @@ MEI = account_number(2, 156, 3)
 
 
 def counters(account: int, credits_minor: int, flags: int = 0) -> Counters:
-    return Counters(account, 3, flags, 0, None, (0, credits_minor), (0, 0), 1)  # type: ignore[arg-type]
+    return Counters(account, 3, flags, 0, None, (0, credits_minor), (0, 0), 1)
 
 
 @pytest.fixture
@@ -200,16 +200,16 @@ def test_metadata_that_cannot_be_kept(metadata: Any) -> None:  # noqa: ANN401
         replace(GOOD, legs=None),
         replace(GOOD, legs=list(GOOD.legs)),
         replace(GOOD, legs=((LIN, MEI, 1),)),
-        Capture(new_id(), "17", 3, 1),  # type: ignore[arg-type]
+        Capture(new_id(), "17", 3, 1),
         Capture(new_id(), new_id(), 64, 1),
-        Capture(new_id(), new_id(), "3", 1),  # type: ignore[arg-type]
-        Capture(new_id(), new_id(), 3, 1.0),  # type: ignore[arg-type]
-        Capture(new_id(), new_id(), 3, None),  # type: ignore[arg-type]
+        Capture(new_id(), new_id(), "3", 1),
+        Capture(new_id(), new_id(), 3, 1.0),
+        Capture(new_id(), new_id(), 3, None),
         Capture(new_id(), new_id(), 3, 1, leg=-1),
         Release(new_id(), new_id(), 3, 1, leg=100),
-        Release(new_id(), new_id(), 3, 0.5),  # type: ignore[arg-type]
+        Release(new_id(), new_id(), 3, 0.5),
         Release(new_id(), new_id(), True),
-        Reverse(new_id(), None, 3),  # type: ignore[arg-type]
+        Reverse(new_id(), None, 3),
         Reverse(new_id(), new_id(), -1),
     ],
 )

@@ -90,7 +90,9 @@ async def test_a_debit_normal_account_reads_in_its_own_sign(books: Bookkeeper) -
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 500])
 @pytest.mark.parametrize("newest_first", [True, False])
 async def test_a_striped_account_reads_as_one(
-    books: Bookkeeper, limit: int, newest_first: bool
+    books: Bookkeeper,
+    limit: int,
+    newest_first: bool,  # noqa: FBT001 (pytest gives it by name)
 ) -> None:
     shop = await books.open(striped=True)
     people = [await books.funded(1000, bucket=bucket) for bucket in (3, 9, 3, 60)]
@@ -120,7 +122,8 @@ async def test_a_striped_account_reads_as_one(
 
 @pytest.mark.parametrize("newest_first", [True, False])
 async def test_pages_neither_repeat_nor_miss_what_is_posted_between(
-    books: Bookkeeper, newest_first: bool
+    books: Bookkeeper,
+    newest_first: bool,  # noqa: FBT001 (pytest gives it by name)
 ) -> None:
     shop = await books.open(striped=True)
     people = [await books.funded(1000, bucket=bucket) for bucket in (3, 9)]

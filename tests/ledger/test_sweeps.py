@@ -149,7 +149,7 @@ async def test_other_groups_are_posted_beside(books: Bookkeeper) -> None:
         (Post(new_id(), (Leg(lin, poor, 1),)),),
         (Post(new_id(), (Leg(shop, lin, 50),)),),
         (Post(new_id(), (Leg(poor, lin, 1000),)),),
-        (Post(new_id(), (Leg(shop, lin, 1.5),)),),  # type: ignore[arg-type]
+        (Post(new_id(), (Leg(shop, lin, 1.5),)),),
         (Post(new_id(), (Leg(shop, lin, 10),)),),
         (Post(new_id(), (Leg(shop, lin, 1),)),),
     ]
@@ -166,7 +166,7 @@ async def test_other_groups_are_posted_beside(books: Bookkeeper) -> None:
 
 
 async def test_fifty_refunds_at_once_share_what_other_stripes_hold(books: Bookkeeper) -> None:
-    """Sweeps, payments and refunds of one shop take their locks in one order, whatever the bucket."""
+    """Sweeps, payments and refunds of one shop take their locks in one order."""
     shop = await shop_with(books, b60=130, b61=120, b62=150)
     people = [await books.funded(10, bucket=bucket) for bucket in range(50)]
     payments = [Post(new_id(), (Leg(person, shop, 1),)) for person in people[:20]]

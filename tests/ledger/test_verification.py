@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bookkeeping import Bookkeeper, new_id
+from bookkeeping import Bookkeeper, new_id, wait_for_others
 from xinghan.kit.db import Connection, Database
 from xinghan.kit.i18n import LANGUAGES, catalogue
 from xinghan.kit.ids import ACCOUNT, POSTING, AccountId, PostingId
@@ -54,6 +54,7 @@ class Story:
         await self.owner.execute("SET session_replication_role = origin")
 
     async def seal(self, postings_max: int = 4) -> int:
+        await wait_for_others(self.database)
         return await seal_tail(
             self.database, KEY, self.heads, pause=NO_PAUSE, postings_max=postings_max
         )
@@ -80,8 +81,10 @@ async def story(database: Database, owner: Connection, tmp_path: Path) -> Story:
     reversal = Reverse(new_id(), undone.id, home_bucket(undone))
     await books.accept(reversal)
     heads = HeadsFile(tmp_path / "heads.jsonl")
+    await wait_for_others(database)
     assert await seal_tail(database, KEY, heads, pause=NO_PAUSE, postings_max=4) == 12
     last = PostingId((await books.post(Leg(payer, payee, 1))).id)
+    await wait_for_others(database)
     assert await seal_tail(database, KEY, heads, pause=NO_PAUSE) == 1
     people = (payer, payee)
     return Story(database, owner, heads, books, *people, paid.id, hold.id, reversal.id, last)

@@ -129,7 +129,9 @@ kinds = st.sampled_from(
 sketches = st.builds(
     Sketch,
     kinds,
-    st.sampled_from([1, 1, 1, 2, 3]).flatmap(lambda n: st.lists(leg_sketches, min_size=n, max_size=n)),
+    st.sampled_from([1, 1, 1, 2, 3]).flatmap(
+        lambda n: st.lists(leg_sketches, min_size=n, max_size=n)
+    ),
     st.integers(0, 2**16),
     st.sampled_from([0, 0, 0, 1]),
     amounts,
@@ -265,9 +267,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
         answers = self.run_async(ask())
         asked = list(zip(groups, answers, strict=True))
-        moved = [
-            item for item in asked if any(one.outcome is Outcome.POSTED for one in item[1])
-        ]
+        moved = [item for item in asked if any(one.outcome is Outcome.POSTED for one in item[1])]
         # Within one transaction all have one instant, and stand in the order in which they came.
         moved.sort(key=lambda item: max(one.created_at or LONG_AGO for one in item[1]))
         moments = [deepcopy(self.model)]
@@ -321,7 +321,7 @@ class LedgerMachine(RuleBasedStateMachine):
         released = self.run_async(self.books[0].run(lambda c: expire_holds(c, 1000)))
         assert released == len(over)
         for (bucket, hold, leg), left in over.items():
-            release = Release(expiry_id(hold, leg), hold, bucket, left, leg, expiry=True)  # type: ignore[arg-type]
+            release = Release(expiry_id(hold, leg), hold, bucket, left, leg, expiry=True)
             assert self.model.post([release]) == [Outcome.POSTED]
 
     def rows(self, account: AccountId) -> list[Row]:
