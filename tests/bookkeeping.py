@@ -194,3 +194,14 @@ def new_id() -> PostingId:
 
 def outcomes(results: Sequence[Result]) -> list[Outcome]:
     return [result.outcome for result in results]
+
+
+async def until_one_waits(owner: Connection) -> None:
+    """Wait until somebody waits for a lock in this test's database; only the owner can see it."""
+    while not await owner.fetchval(  # noqa: ASYNC110 (the database has no event for it)
+        """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND datname = current_database()
+        """
+    ):
+        await asyncio.sleep(0.01)

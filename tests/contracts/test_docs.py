@@ -13,7 +13,7 @@ from fastapi import Depends
 
 import xinghan
 from contracts.tree import ROOT, all_files, documents, name
-from xinghan.cli import app as command_line
+from xinghan.cli import command_line
 from xinghan.gateway import errors as gateway_errors
 from xinghan.gateway.methods import METHODS
 from xinghan.kit.errors import XinghanError
@@ -54,7 +54,7 @@ def commands(group: Any, *path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN4
         yield from commands(command, *path, word)
 
 
-COMMANDS = dict(commands(typer.main.get_command(command_line), "xinghan"))
+COMMANDS = dict(commands(typer.main.get_command(command_line()), "xinghan"))
 
 
 def section(text: str, heading: str) -> str:

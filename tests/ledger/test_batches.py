@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bookkeeping import Bookkeeper, new_id, outcomes
+from bookkeeping import Bookkeeper, new_id, outcomes, until_one_waits
 from xinghan.kit.db import Connection
 from xinghan.ledger import (
     Capture,
@@ -136,17 +136,6 @@ async def test_the_last_money_is_spent_once(books: Bookkeeper) -> None:
     )
     assert sorted(outcomes(results)) == ["insufficient_funds"] * 49 + ["posted"]
     assert await books.minor(lin, mei) == [0, 100]
-
-
-async def until_one_waits(owner: Connection) -> None:
-    """Wait until somebody waits for a lock in this test's database; only the owner can see it."""
-    while not await owner.fetchval(  # noqa: ASYNC110 (the database has no event for it)
-        """
-        SELECT count(*) FROM pg_stat_activity
-        WHERE wait_event_type = 'Lock' AND datname = current_database()
-        """
-    ):
-        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("change", ["freeze", "limit", "close"])

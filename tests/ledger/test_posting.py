@@ -1,12 +1,12 @@
 """Single postings on a real database: every outcome, and the balances that come back."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from bookkeeping import Bookkeeper, new_id, outcomes
+from bookkeeping import Bookkeeper, new_id, outcomes, until_one_waits
+from xinghan.kit.db import Connection
 from xinghan.ledger import (
     Capture,
     Hold,
@@ -17,6 +17,7 @@ from xinghan.ledger import (
     Reverse,
     close_account,
     freeze_account,
+    post_in,
     unfreeze_account,
 )
 from xinghan.ledger.model import AMOUNT_MAX_MINOR, LEGS_MAX, TURNOVER_MAX_MINOR
@@ -172,17 +173,36 @@ async def test_an_account_that_has_turned_over_all_it_can_refuses_more(books: Bo
 
 
 async def test_a_refusal_says_nothing_false_while_the_first_try_is_on_its_way(
-    books: Bookkeeper,
+    books: Bookkeeper, owner: Connection
 ) -> None:
     """The second try waits for the account and finds it empty: because the first one succeeded."""
     lin, mei = await books.funded(100), await books.open()
-    request = Post(new_id(), (Leg(lin, mei, 100),))
-    for _ in range(20):
-        request = replace(request, id=new_id())
-        tries = [Bookkeeper(books.database).ledger.post(request) for _ in range(4)]
-        results = await asyncio.gather(*tries)
-        assert sorted(outcomes(results)) == ["exists", "exists", "exists", "posted"]
-        await books.post(Leg(mei, lin, 100))
+    sale = Post(new_id(), (Leg(lin, mei, 100),))
+    await books.accept(sale)
+    requests: list[Request] = [
+        Reverse(new_id(), sale.id, lin & 255),
+        Post(new_id(), (Leg(lin, mei, 100),)),
+    ]
+    for request in requests:
+        async with books.database.transaction() as connection:
+            ((first,),) = await post_in(connection, [(request,)])
+            second = asyncio.ensure_future(books.run(lambda c, r=request: post_in(c, [(r,)])))
+            await until_one_waits(owner)
+        assert first.outcome is Outcome.POSTED
+        assert [result.outcome for (result,) in await second] == [Outcome.EXISTS]
+
+
+async def test_two_reversals_at_once_are_told_apart(books: Bookkeeper, owner: Connection) -> None:
+    """The second one finds the money gone: because the first one gave it back."""
+    lin, mei = await books.funded(100), await books.open()
+    sale = Post(new_id(), (Leg(lin, mei, 100),))
+    await books.accept(sale)
+    first, second = (Reverse(new_id(), sale.id, lin & 255) for _ in range(2))
+    async with books.database.transaction() as connection:
+        await post_in(connection, [(first,)])
+        waiting = asyncio.ensure_future(books.run(lambda c: post_in(c, [(second,)])))
+        await until_one_waits(owner)
+    assert [result.outcome for (result,) in await waiting] == [Outcome.ALREADY_REVERSED]
 
 
 async def test_both_instants_are_kept(books: Bookkeeper) -> None:

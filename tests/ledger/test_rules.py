@@ -8,9 +8,11 @@ import pytest
 
 from bookkeeping import new_id, outcomes
 from xinghan.ledger import Capture, Hold, Kind, Leg, Outcome, Post, Release, Reverse
+from xinghan.ledger.books import Books, Counters
 from xinghan.ledger.model import ACCOUNT_MAX, METADATA_MAX_BYTES, Request
 from xinghan.ledger.numbers import account_number, row_key
-from xinghan.ledger.rules import Books, Counters, judge_alone, judge_linked, well_formed
+from xinghan.ledger.rules import judge_alone, judge_linked
+from xinghan.ledger.wellformed import well_formed
 
 NOW: Final = datetime(2026, 1, 31, 8, 30, tzinfo=UTC)
 LIN = account_number(1, 156, 3)

@@ -14,7 +14,7 @@ import typer
 from xinghan import identity, wallets
 from xinghan.cli.platform import DatabaseUrlOption, DataOption, JsonOption, Platform, open_platform
 from xinghan.cli.refusal import CommandRefused
-from xinghan.cli.sandbox import read_sandbox_settings, show_table
+from xinghan.cli.sandbox import app, read_sandbox_settings, show_table
 from xinghan.kit.clock import SystemClock
 from xinghan.kit.errors import XinghanError
 from xinghan.kit.ids import TradeId
@@ -44,6 +44,7 @@ class PaymentRefused(StartupError):
     exit_code = EXIT_PAYMENT_REFUSED
 
 
+@app.command()
 def pay(
     payer: PayerOption,
     code: Annotated[
@@ -63,6 +64,7 @@ def pay(
     _show(f"{payer} has paid", paid, as_json=as_json)
 
 
+@app.command()
 def code(
     payer: PayerOption,
     data: DataOption = None,

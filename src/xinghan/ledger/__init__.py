@@ -13,6 +13,7 @@ from xinghan.ledger.accounts import (
     open_accounts,
     unfreeze_account,
 )
+from xinghan.ledger.books import Written
 from xinghan.ledger.exchange import CURRENCY_POSITION, Exchange, plan_exchange, position_account
 from xinghan.ledger.expiry import expire_holds
 from xinghan.ledger.model import (
@@ -58,7 +59,6 @@ from xinghan.ledger.proof import (
     verify_inclusion,
 )
 from xinghan.ledger.records import Page, PastBalance, StatementLine, TrialBalance, TrialLine
-from xinghan.ledger.rules import Written
 from xinghan.ledger.statements import (
     fetch_balance_by_ledger_time,
     fetch_balance_by_world_time,

@@ -14,6 +14,7 @@ from xinghan.kit.db import Connection, Row
 from xinghan.kit.errors import Invalid
 from xinghan.kit.ids import ACCOUNT, AccountId, uuid7
 from xinghan.kit.money import Currency
+from xinghan.ledger.books import Counters
 from xinghan.ledger.model import (
     BUCKETS,
     TURNOVER_MAX_MINOR,
@@ -25,7 +26,6 @@ from xinghan.ledger.model import (
     NewAccount,
 )
 from xinghan.ledger.numbers import account_number, buckets_of, currency_numeric_of
-from xinghan.ledger.rules import Counters
 from xinghan.ledger.store import lock_accounts
 
 _KIND: Final = re.compile(r"[a-z_]{1,40}", re.ASCII)

@@ -19,6 +19,7 @@ from xinghan.kit.native_types import (
     decimal_of,
 )
 from xinghan.ledger.bodies import CurrencyCode, KindName
+from xinghan.ledger.books import Written
 from xinghan.ledger.model import (
     Balance,
     Movement,
@@ -27,7 +28,6 @@ from xinghan.ledger.model import (
 )
 from xinghan.ledger.numbers import currency_numeric_of
 from xinghan.ledger.records import StatementLine, TrialBalance
-from xinghan.ledger.rules import Written
 
 ENTRY_COLUMNS: Final = (
     *("created_at", "event_at", "kind", "posting", "bucket", "leg", "counterparty"),

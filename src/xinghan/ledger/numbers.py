@@ -6,10 +6,11 @@ row in every bucket. The tables check the same arithmetic (sql/schema.sql).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from xinghan.kit.ids import AccountId
-from xinghan.ledger.model import BUCKETS, Hold, Post
+from xinghan.ledger.model import BUCKETS, Hold, Leg, Post
 
 STRIPED: Final = 255
 _CURRENCY_MASK: Final = 1023 << 8
@@ -63,3 +64,31 @@ def home_bucket(posting: Post | Hold) -> int:
 def row_key(account: AccountId, bucket: int) -> int:
     """Name one row of an account by one number: a stripe's low byte is its bucket."""
     return account & ~255 | bucket
+
+
+def touched_by_legs(legs: Iterable[Leg], bucket: int) -> list[tuple[int, AccountId]]:
+    """Give the rows (bucket, account) of a posting's legs, each leg's debit before its credit."""
+    return [
+        side
+        for leg in legs
+        for side in (
+            (side_bucket(leg.debit, leg.debit_bucket, bucket), leg.debit),
+            (side_bucket(leg.credit, leg.credit_bucket, bucket), leg.credit),
+        )
+    ]
+
+
+def leg_keys(leg: Leg, bucket: int) -> tuple[int, int]:
+    """Give the keys of the two account rows of a leg whose posting lives in `bucket`."""
+    return (
+        row_key(leg.debit, side_bucket(leg.debit, leg.debit_bucket, bucket)),
+        row_key(leg.credit, side_bucket(leg.credit, leg.credit_bucket, bucket)),
+    )
+
+
+def side_bucket(account: AccountId, named: int | None, bucket: int) -> int:
+    """Give the bucket of one side: its own, or the named or the posting's stripe."""
+    own = account & 255
+    if own != STRIPED:
+        return own
+    return bucket if named is None else named

@@ -25,6 +25,7 @@ from xinghan.kit.db import (
 from xinghan.kit.group import Group
 from xinghan.kit.ids import AccountId
 from xinghan.ledger import store
+from xinghan.ledger.books import Books, JournalRow
 from xinghan.ledger.model import (
     Capture,
     Hold,
@@ -36,7 +37,8 @@ from xinghan.ledger.model import (
     Reverse,
 )
 from xinghan.ledger.numbers import home_bucket
-from xinghan.ledger.rules import Books, JournalRow, judge_batch, touched, well_formed
+from xinghan.ledger.rules import judge_batch, touched
+from xinghan.ledger.wellformed import well_formed
 
 Linked: TypeAlias = tuple[Request, ...]
 

@@ -19,6 +19,7 @@ from xinghan.kit.errors import Invalid
 from xinghan.kit.ids import ACCOUNT, POSTING, AccountId, PostingId
 from xinghan.kit.money import Currency
 from xinghan.ledger import reading
+from xinghan.ledger.books import Written
 from xinghan.ledger.cursors import decode_cursor, encode_cursor
 from xinghan.ledger.model import (
     ACCOUNT_MAX,
@@ -30,8 +31,8 @@ from xinghan.ledger.model import (
 )
 from xinghan.ledger.numbers import buckets_of
 from xinghan.ledger.records import Page, PastBalance, StatementLine, TrialBalance, TrialLine
-from xinghan.ledger.rules import Written, metadata_well_formed
 from xinghan.ledger.store import fetch_written
+from xinghan.ledger.wellformed import metadata_well_formed
 
 PAGE_MAX: Final = 500
 

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from xinghan.kit.db import Connection, Row
 from xinghan.kit.ids import AccountId
+from xinghan.ledger.books import Counters, JournalRow, OpenHold, Written
 from xinghan.ledger.model import Kind, Leg, Movement
 from xinghan.ledger.numbers import row_key
-from xinghan.ledger.rules import Counters, JournalRow, OpenHold, Written
 
 Key = TypeVar("Key", bound=int | UUID)
 

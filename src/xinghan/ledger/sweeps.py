@@ -12,6 +12,7 @@ from uuid import uuid5
 
 from xinghan.kit.db import Connection
 from xinghan.kit.ids import ACCOUNT, AccountId, PostingId
+from xinghan.ledger.books import Counters
 from xinghan.ledger.model import (
     AMOUNT_MAX_MINOR,
     BUCKETS,
@@ -23,9 +24,8 @@ from xinghan.ledger.model import (
     Post,
     Result,
 )
-from xinghan.ledger.numbers import home_bucket, is_striped, row_key
+from xinghan.ledger.numbers import home_bucket, is_striped, row_key, touched_by_legs
 from xinghan.ledger.posting import Linked, post_in
-from xinghan.ledger.rules import Counters, touched_by_legs
 from xinghan.ledger.store import lock_accounts
 
 
