@@ -133,10 +133,8 @@ def record(  # noqa: PLR0913 (one row of the journal has these columns)
             credit_balance,
             kind,
             leg,
-            None if debit.bucket == bucket or debit.bucket == debit.account & 255 else debit.bucket,
-            None
-            if credit.bucket == bucket or credit.bucket == credit.account & 255
-            else credit.bucket,
+            _other_bucket(debit, bucket),
+            _other_bucket(credit, bucket),
             debit_held or None,
             credit_held or None,
             refers_to,
@@ -158,3 +156,8 @@ def record(  # noqa: PLR0913 (one row of the journal has these columns)
         credit_own,
         credit_own - credit_held,
     )
+
+
+def _other_bucket(side: Counters, bucket: int) -> int | None:
+    """Name the bucket of a stripe that is not in the posting's own; None needs no naming."""
+    return None if side.bucket in (bucket, side.account & 255) else side.bucket
