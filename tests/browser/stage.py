@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+from bookkeeping import wait_for_others
 from browser.site import Site
 from xinghan.kit.ids import ACCOUNT, POSTING, TRADE
 from xinghan.ledger.proof import SEED_PURPOSE, HeadKey, HeadsFile, seal_tail
@@ -90,4 +91,5 @@ async def _tell(site: Site) -> None:
 
 async def _seal(site: Site, data: Path) -> None:
     key = HeadKey(site.app.state.platform.vault.subkey(SEED_PURPOSE))
+    await wait_for_others(site.sale.database)
     await seal_tail(site.sale.database, key, HeadsFile(data / "heads"))

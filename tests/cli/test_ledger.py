@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bookkeeping import wait_for_others
 from xinghan.cli import main
 from xinghan.kit import db
 from xinghan.kit.ids import POSTING, PostingId, uuid7
@@ -72,6 +73,7 @@ async def post_something(url: str) -> PostingId:
 async def seal_everything(url: str, data: Path) -> HeadKey:
     key = HeadKey(Vault.open(data / "keys").subkey(SEED_PURPOSE))
     database = await db.Database.open(url)
+    await wait_for_others(database)
     assert await seal_tail(database, key, HeadsFile(data / "heads.jsonl")) == 1
     await database.close()
     return key

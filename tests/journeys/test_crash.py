@@ -21,7 +21,8 @@ import pytest
 
 from cast.shop_server import SUCCESS, Answer, Answering, ShopServer, open_shop
 from databases import postmaster
-from journeys.crash_load import Event, Load, make_customer, make_desk
+from journeys.crash_deeds import Event
+from journeys.crash_load import Load, make_customer, make_desk
 from journeys.scene import PROGRAM, Running, Scene
 from xinghan import identity
 from xinghan.gateway.notification import string_to_sign
@@ -95,9 +96,9 @@ class Platform:
         """Wait until it answers, and nothing that was begun before the crash is still under way."""
         async with asyncio.timeout(BACK_SECONDS_MAX):
             async with httpx.AsyncClient(trust_env=False) as client:
-                while not await _is_healthy(client, self.running.url):
+                while not await _is_healthy(client, self.running.url):  # noqa: ASYNC110
                     await asyncio.sleep(POLL_SECONDS)
-            while await self.execute(UNDER_WAY):
+            while await self.execute(UNDER_WAY):  # noqa: ASYNC110 (other processes end it)
                 await asyncio.sleep(POLL_SECONDS)
 
     async def execute(self, statement: str) -> object:
@@ -182,11 +183,17 @@ def choose_kills(random: Random) -> list[Kill]:
 
 
 @pytest.fixture
-async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
+def folder(tmp_path: Path) -> Path:
+    """A folder that the database's account may pass through."""
+    tmp_path.chmod(0o711)
+    return tmp_path
+
+
+@pytest.fixture
+async def platform(folder: Path) -> AsyncIterator[Platform]:
     """The platform, ready for its first customer."""
-    tmp_path.chmod(0o711)  # the database's account passes through it
-    running = Running(f"http://127.0.0.1:{free_port()}", "", tmp_path / "data")
-    started = Platform(running, tmp_path / "stderr.log")
+    running = Running(f"http://127.0.0.1:{free_port()}", "", folder / "data")
+    started = Platform(running, folder / "stderr.log")
     try:
         await started.start()
         yield started
@@ -195,7 +202,7 @@ async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
 
 
 async def test_nothing_is_lost_and_nothing_doubled(platform: Platform) -> None:
-    print(f"XINGHAN_CRASH_SEED={SEED}")
+    print(f"XINGHAN_CRASH_SEED={SEED}")  # noqa: T201 (shown with a failure, to repeat it)
     random = Random(SEED)
     async with open_shop(hesitating(random)) as shop, loaded(platform, random, shop.url) as load:
         checked = 0
@@ -208,7 +215,7 @@ async def test_nothing_is_lost_and_nothing_doubled(platform: Platform) -> None:
             await load.check_deeds(checked)
             checked = len(load.deeds)
             assert (await report)["ok"], (kill.__name__, await report)
-            print(kill.__name__, checked)
+            print(kill.__name__, checked)  # noqa: T201 (how far it came)
         await load.check_deeds(0)
         await everything_is_told(platform, load, shop)
     assert "Traceback" not in platform.log.read_text()
@@ -254,7 +261,7 @@ def hesitating(random: Random) -> Answering:
 @asynccontextmanager
 async def loaded(platform: Platform, random: Random, notify_url: str) -> AsyncIterator[Load]:
     """Make a shop and its customers, and the tills at which they meet; nothing is open yet."""
-    settings = Settings(data=platform.running.data)
+    settings = Settings.read(data=platform.running.data)
     database = await db.Database.open(EmbeddedPostgres(settings.data).owner_url)
     try:
         async with database.transaction() as connection:

@@ -113,6 +113,36 @@ async def test_numbers_at_the_edge_of_what_can_be_kept(books: Bookkeeper) -> Non
     assert (await books.ledger.post(other)).outcome is Outcome.EXISTS_WITH_OTHER_CONTENT
 
 
+async def test_a_big_batch_is_one_batch(books: Bookkeeper) -> None:
+    """It is written in slices, and a later one builds on an earlier one."""
+    lin, mei = await books.funded(1000), await books.open()
+    bucket = lin & 255
+    hold = Hold(new_id(), (Leg(lin, mei, 300),))
+    sales = [Post(new_id(), (Leg(lin, mei, 1),)) for _ in range(900)]
+    requests: list[Request] = [
+        hold,
+        *sales[:400],
+        Capture(new_id(), hold.id, bucket, 100),
+        Reverse(new_id(), sales[0].id, bucket),
+        *sales[400:],
+        sales[1],
+        Release(new_id(), hold.id, bucket, 101),
+        Release(new_id(), hold.id, bucket),
+        Post(new_id(), (Leg(lin, mei, 1),)),
+    ]
+    results = outcomes(await books.ledger.post_batch(requests))
+    # 700 can be spent beside the hold, and one more that came back.
+    assert results[:403] == [Outcome.POSTED] * 403
+    assert results[403:903] == [Outcome.POSTED] * 301 + [Outcome.INSUFFICIENT_FUNDS] * 199
+    assert results[903:] == [
+        Outcome.EXISTS,
+        Outcome.POSTED,
+        Outcome.POSTED,
+        Outcome.POSTED,
+    ]
+    assert await books.minor(lin, mei) == [199, 801]
+
+
 async def test_many_callers_at_once_share_the_ledger(books: Bookkeeper) -> None:
     accounts = [await books.funded(1000) for _ in range(5)]
     pairs = [(a, b) for a in accounts for b in accounts if a != b]

@@ -14,6 +14,7 @@ from xinghan.ledger import (
     Outcome,
     Post,
     Release,
+    Request,
     Reverse,
     close_account,
     freeze_account,

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from bookkeeping import Bookkeeper, new_id, outcomes
-from xinghan.ledger import Leg, Outcome, Post, Reverse, fetch_posting
+from bookkeeping import Bookkeeper, new_id, outcomes, until_one_waits
+from xinghan.kit.db import Connection
+from xinghan.ledger import Leg, Outcome, Post, Reverse, fetch_posting, post_in
 from xinghan.ledger.model import Kind
 
 
@@ -61,3 +62,22 @@ async def test_a_move_between_stripes_is_reversed_between_the_same(books: Bookke
     undo = Reverse(new_id(), move.id, move.bucket)
     result = await books.accept(undo)
     assert result.movements[0].credit_balance_minor == 50
+
+
+async def test_a_reversal_that_comes_too_early_is_told_so(
+    books: Bookkeeper, owner: Connection
+) -> None:
+    """The posting is committed while the reversal's batch waits for another account."""
+    lin, mei, wei = await books.funded(100), await books.open(), await books.open()
+    sale = Post(new_id(), (Leg(lin, mei, 60),))
+    undo = Reverse(new_id(), sale.id, lin & 255)
+    batch = [(Post(new_id(), (Leg(lin, wei, 1),)),), (undo,)]
+    async with books.database.transaction() as connection:
+        await post_in(connection, [(sale,)])
+        waiting = asyncio.ensure_future(books.run(lambda c: post_in(c, batch)))
+        await until_one_waits(owner)
+    assert [result.outcome for (result,) in await waiting] == [
+        Outcome.POSTED,
+        Outcome.POSTING_NOT_FOUND,
+    ]
+    await books.accept(undo)

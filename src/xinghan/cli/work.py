@@ -1,4 +1,4 @@
-"""The worker process beside the servers: started, started again when it dies, and stopped."""
+"""The worker process beside the servers: started after them, again when it dies, and stopped."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Final
 
+from xinghan.cli.watch import answers
 from xinghan.kit.parent import PARENT_VARIABLE
 from xinghan.kit.settings import Settings
 
@@ -26,13 +27,13 @@ log = logging.getLogger("xinghan.up")
 
 @contextmanager
 def keep_working(settings: Settings) -> Iterator[None]:
-    """Run a worker, again when it dies, until the block ends.
+    """Run a worker, again when it dies, until the block ends; the first when the servers answer.
 
     The thread that starts the worker lives as long as the worker may: the kernel ends a process
     that follows its parent when the parent's starting thread ends.
     """
     ended = threading.Event()
-    thread = threading.Thread(target=_supervise, args=(_environment(settings), ended), daemon=True)
+    thread = threading.Thread(target=_supervise, args=(settings, ended), daemon=True)
     thread.start()
     try:
         yield
@@ -45,7 +46,11 @@ def _environment(settings: Settings) -> dict[str, str]:
     return os.environ | settings.environment() | {PARENT_VARIABLE: str(os.getpid())}
 
 
-def _supervise(environment: dict[str, str], ended: threading.Event) -> None:
+def _supervise(settings: Settings, ended: threading.Event) -> None:
+    # Until then the processors are the servers' alone: the platform is ready a third sooner.
+    while not answers(settings) and not ended.wait(POLL_SECONDS):
+        pass
+    environment = _environment(settings)
     pause_seconds = RESTART_SECONDS_MIN
     while not ended.is_set():
         began = monotonic()

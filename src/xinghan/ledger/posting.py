@@ -88,14 +88,18 @@ async def _post_readable(
     books = await _read(connection, placed, lock=lock)
     results: list[list[Result]] = []
     writing: _Writing | None = None
-    for start in range(0, len(placed), SLICE_GROUPS):
-        judged = judge_batch(books, placed[start : start + SLICE_GROUPS])
-        rows, books.rows = books.rows, []
+    try:
+        for start in range(0, len(placed), SLICE_GROUPS):
+            judged = judge_batch(books, placed[start : start + SLICE_GROUPS])
+            rows, books.rows = books.rows, []
+            if writing is not None:
+                results += await writing.finish()
+            writing = _Writing(connection, rows, judged)
+            await writing.send()
+        return results + await writing.finish() if writing is not None else results
+    finally:
         if writing is not None:
-            results += await writing.finish()
-        writing = _Writing(connection, rows, judged)
-        await writing.send()
-    return results + await writing.finish() if writing is not None else results
+            writing.abandon()
 
 
 class _Writing:
@@ -111,6 +115,11 @@ class _Writing:
         """Let the statement out, so that the database works while the next slice is judged."""
         for _ in range(TURNS_UNTIL_SENT if self._task else 0):
             await asyncio.sleep(0)
+
+    def abandon(self) -> None:
+        """Stop what was not waited for, so that the connection is free for going back."""
+        if self._task is not None:
+            self._task.cancel()
 
     async def finish(self) -> list[list[Result]]:
         """Wait until the slice is written; gives its results with the instant of writing."""
@@ -195,7 +204,9 @@ async def _read(
         standing = await store.find_standing(connection, postings)
     else:
         books.accounts, standing = await store.read_accounts(connection, rows, postings)
-    standing |= {(bucket, r.posting) for bucket, r in special if isinstance(r, Reverse)}
+    # What is to be reversed is read again, now that its accounts stand still. If it came only since
+    # the first look, its accounts were not read, and the reversal came too early.
+    standing |= books.written.keys()
     if standing:
         books.written = await store.fetch_written(connection, sorted(standing))
     if special:

@@ -15,7 +15,7 @@ import structlog
 
 from xinghan.kit.clock import Clock
 from xinghan.kit.commit import commit
-from xinghan.kit.db import Database
+from xinghan.kit.db import ConnectionLost, Database
 from xinghan.kit.destination import UrlMalformed
 from xinghan.kit.group import Group
 from xinghan.kit.outgoing import AddressRefused, Outgoing, Unreachable
@@ -150,7 +150,10 @@ class Deliverer:
         try:
             tried = await self._try(claimed)
             await self._records.submit(tried)
-        except Exception:  # noqa: BLE001 (as after a crash, the lease brings the next try)
+        except ConnectionLost as error:
+            # As after a crash, the lease brings the next try; it is no fault of the shop's.
+            _log.warning("notification_interrupted", notification=str(claimed.id), why=str(error))
+        except Exception:  # noqa: BLE001 (the lease brings the next try)
             _log.exception("notification_not_recorded", notification=str(claimed.id))
         else:
             _attempts.labels(tried.outcome).inc()
@@ -158,6 +161,8 @@ class Deliverer:
     async def _try(self, claimed: Claimed) -> Tried:
         try:
             form = await self._wire.render(claimed, read_content(claimed.content))
+        except ConnectionLost:
+            raise
         except Exception as error:  # noqa: BLE001 (one notice that cannot be written stops no other)
             _log.exception("notification_not_rendered", notification=str(claimed.id))
             return Tried(claimed, AttemptOutcome.NOT_SENT, answer=type(error).__name__)
