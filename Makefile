@@ -1,7 +1,7 @@
 # `make run` and `make test` are all a reader needs; both set everything up first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types imports pytest screens lock
+.PHONY: help setup run test check lint types imports pytest bench screens lock
 
 BIN := .venv/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -42,6 +42,11 @@ pytest: setup
 # The pictures of docs/screens, taken with the machine's Chromium.
 screens: setup
 	$(BIN)/python tests/browser/screens.py
+
+# What bench/README.md explains; take the machine for this alone.
+bench: setup
+	$(BIN)/xinghan bench ledger --json --data .xinghan > bench/results/ledger.json
+	$(BIN)/xinghan bench payments --json --data .xinghan > bench/results/payments.json
 
 # The lock names versions and hashes but no registry, so that mirrors can serve it.
 lock: .venv/bin/uv

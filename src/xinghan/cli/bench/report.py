@@ -1,8 +1,12 @@
 """Collects the figures of a benchmark and gives their medians."""
 
+import platform
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
+
+import psutil
 
 REFERENCE = "reference_tps"
 
@@ -28,7 +32,7 @@ class Figures:
             if is_rate(name) and name != REFERENCE
         }
         runs = {name: [round(value, 2) for value in values] for name, values in self.runs.items()}
-        return {**medians, "ratios": ratios, "runs": runs, **self.facts}
+        return {**medians, "ratios": ratios, "runs": runs, **self.facts, "machine": machine()}
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Give the same for people: measure, median, ratio, runs."""
@@ -42,6 +46,26 @@ class Figures:
             )
             for name, values in self.runs.items()
         ]
+
+
+def machine() -> dict[str, object]:
+    """Describe the machine, without its name."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line)
+    return next(names, platform.processor())
 
 
 def is_rate(name: str) -> bool:
