@@ -36,6 +36,7 @@ LONG_FORM = 50
 TILLS = 6
 CUSTOMERS = 8
 LOAD_SECONDS = (0.3, 1.5)
+RECOVERY_SECONDS = (0.0, 3.0)
 START_SECONDS_MAX = 180
 BACK_SECONDS_MAX = 60
 TOLD_SECONDS_MAX = 150
@@ -60,9 +61,15 @@ class Platform:
     process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start it where it does not run; it must become ready."""
-        if self.process is not None and self.process.returncode is None:
-            return
+        """Start it; it must become ready."""
+        await self.launch()
+        assert self.process is not None
+        assert self.process.stdout is not None
+        line = await asyncio.wait_for(self.process.stdout.readline(), START_SECONDS_MAX)
+        assert line == f"ready {self.running.url}\n".encode(), self.log.read_text()[-4000:]
+
+    async def launch(self) -> None:
+        """Begin to start it."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 PROGRAM,
@@ -78,9 +85,6 @@ class Platform:
                     "XINGHAN_NOTIFY_SCHEDULE_SECONDS": ",".join(["1"] * 90),
                 },
             )
-        assert self.process.stdout is not None
-        line = await asyncio.wait_for(self.process.stdout.readline(), START_SECONDS_MAX)
-        assert line == f"ready {self.running.url}\n".encode(), self.log.read_text()[-4000:]
 
     async def stop(self) -> None:
         """Stop it as an operator does, the database too."""
@@ -91,6 +95,11 @@ class Platform:
         if left.is_running():
             left.start()
             left.stop()
+
+    async def end(self) -> None:
+        """Wait until a killed one has left, and its port is free."""
+        assert self.process is not None
+        await asyncio.wait_for(self.process.communicate(), BACK_SECONDS_MAX)
 
     async def back(self) -> None:
         """Wait until it answers, and nothing that was begun before the crash is still under way."""
@@ -160,7 +169,7 @@ def kill_jobs(platform: Platform, _random: Random) -> None:
 
 
 def kill_everything(platform: Platform, random: Random) -> None:
-    """Kill all at once, as when the machine loses power."""
+    """Kill all at once, as when the machine loses power (and once more while it recovers)."""
     kill_postmaster(platform, random)
     kill_platform(platform, random)
 
@@ -227,8 +236,12 @@ async def crash(platform: Platform, kill: Kill, random: Random, load: Load) -> N
     kill(platform, random)
     load.close()
     if kill in {kill_platform, kill_everything}:
-        assert platform.process is not None
-        await platform.process.communicate()
+        await platform.end()
+        if kill is kill_everything:
+            await platform.launch()
+            await asyncio.sleep(random.uniform(*RECOVERY_SECONDS))
+            kill_platform(platform, random)
+            await platform.end()
         await platform.start()
         _, alive = await asyncio.to_thread(psutil.wait_procs, children, BACK_SECONDS_MAX)
         assert not alive, "what the platform had started outlived it"
