@@ -29,6 +29,7 @@ from xinghan.kit.native import native_api, tell_http
 from xinghan.kit.parent import follow_parent
 from xinghan.kit.settings import Settings
 from xinghan.kit.vault import Vault
+from xinghan.ledger import Ledger
 from xinghan.ledger.api import router as ledger_api
 from xinghan.payments.api import orders
 from xinghan.payments.api import router as payments_api
@@ -50,6 +51,7 @@ class Platform:
     apps: AppDirectory
     accounts: AccountBook
     payments: Payments
+    ledger: Ledger
 
 
 def create_app() -> Starlette:
@@ -103,6 +105,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             AppDirectory(database, vault),
             AccountBook(),
             Payments(database, clock),
+            Ledger(database),
         )
     finally:
         await database.close()

@@ -98,7 +98,7 @@ async def sign_out(request: Request) -> Response:
     """End the session."""
     session: Session = request.state.session
     form = await request.form(max_files=0, max_fields=10)
-    if not hmac.compare_digest(_field(form, "form"), session.form_token):
+    if not hmac.compare_digest(_field(form, "form").encode(), session.form_token.encode()):
         raise FormTooOld
     platform = platform_of(request)
     async with platform.database.transaction() as connection:

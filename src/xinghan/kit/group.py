@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from xinghan.kit.db import Connection, Database
+from xinghan.kit.db import Connection, ConnectionLost, Database
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -63,25 +63,37 @@ class Group(Generic[Item, Answer]):
         self._start()
 
     async def _answer(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        # Nobody waits any more for an item whose caller has given up.
+        batch = [(item, future) for item, future in batch if not future.done()]
+        if not batch:
+            return
         try:
             answers = await self._run([item for item, _ in batch])
+        except ConnectionLost as error:
+            # No item is at fault, and each half would wait as long for the database again.
+            for _, future in batch:
+                _refuse(future, error)
         except Exception as error:  # noqa: BLE001 (it is handed to the callers, whose it is)
             await self._answer_halves(batch, error)
-            return
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
 
     async def _answer_halves(
         self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]], error: Exception
     ) -> None:
         if len(batch) == 1:
-            if not batch[0][1].done():
-                batch[0][1].set_exception(error)
+            _refuse(batch[0][1], error)
             return
         middle = len(batch) // 2
         await self._answer(batch[:middle])
         await self._answer(batch[middle:])
+
+
+def _refuse(future: asyncio.Future[Answer], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 def reading(

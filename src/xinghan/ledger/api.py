@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
-from xinghan.kit.commit import commit
 from xinghan.kit.errors import Invalid
 from xinghan.kit.ids import ACCOUNT
 from xinghan.kit.native import Actor, Cursor, Format, Limit, Reader, Store, refusals
@@ -52,7 +52,7 @@ from xinghan.ledger.bodies import (
     RequestBody,
 )
 from xinghan.ledger.listing import list_accounts
-from xinghan.ledger.posting import RACES, Linked, post_in
+from xinghan.ledger.posting import Ledger, Linked
 from xinghan.ledger.proof.store import fetch_blocks
 from xinghan.ledger.statements import (
     fetch_balance_by_ledger_time,
@@ -65,6 +65,14 @@ from xinghan.ledger.statements import (
 
 router = APIRouter(prefix="/ledger", tags=["ledger"])
 
+
+async def _ledger(request: Request) -> Ledger:
+    """Give the serving process's ledger, in which callers share commits."""
+    ledger: Ledger = request.app.state.platform.ledger
+    return ledger
+
+
+TheLedger = Annotated[Ledger, Depends(_ledger)]
 AccountPath = Annotated[AccountRef, Path()]
 BucketPath = Annotated[int, Path(ge=0, le=63)]
 
@@ -224,14 +232,14 @@ async def unfreeze_ledger_account(
 
 
 @router.post("/postings", summary="Post a batch", responses=refusals(413))
-async def post_batch(store: Store, reader: Reader, body: PostingsBody) -> ResultsAnswer:
+async def post_batch(ledger: TheLedger, reader: Reader, body: PostingsBody) -> ResultsAnswer:
     """Post, hold, capture, release or reverse: one result for each, whatever becomes of the others.
 
     The answer is 200 also when requests were refused: read each `outcome`. Requests that are
     `linked` to the next one stand or fall with it.
     """
     groups = _groups(body.requests)
-    results = await commit(store, lambda connection: post_in(connection, groups), races=RACES)
+    results = await ledger.post_groups(groups)
     return ResultsAnswer(
         results=[ResultAnswer.of(result, reader) for group in results for result in group]
     )

@@ -159,6 +159,12 @@ class Ledger:
         """Post requests that succeed or fail together."""
         return await self._group.submit(tuple(requests))
 
+    async def post_groups(self, groups: Sequence[Linked]) -> list[list[Result]]:
+        """Post independent groups; a single one shares the commit with whoever posts now."""
+        if len(groups) == 1:
+            return [await self._group.submit(groups[0])]
+        return await self._commit(groups, lock=False)
+
     async def post_batch(self, requests: Iterable[Request]) -> list[Result]:
         """Post independent requests in one commit: one result for each, whatever the others'."""
         return [

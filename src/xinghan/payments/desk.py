@@ -19,6 +19,7 @@ from xinghan.payments.actions.close import (
     CloseRequest,
     cancel_trades,
     close_trades,
+    end_trades,
     expire_trades,
     finish_trades,
 )
@@ -175,7 +176,8 @@ class Payments:
         """Close a trade whose time is over: nobody reads a state that a job will change."""
         if trade.state is not TradeState.WAIT_BUYER_PAY or trade.expires_at > self.clock.now():
             return trade
-        await self.end_due()
+        now = self.clock.now()
+        await self._commit(lambda connection: end_trades(connection, [trade.id], now))
         async with self.database.acquire() as connection:
             return await store.fetch_trade(connection, trade.id) or trade
 

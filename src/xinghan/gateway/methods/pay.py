@@ -24,6 +24,7 @@ from xinghan.gateway.methods.trades import (
 )
 from xinghan.gateway.model import Call, JsonObject
 from xinghan.identity import Person, PersonStatus, unseal_device_secret
+from xinghan.kit.errors import MoneyOutcome
 from xinghan.kit.ids import AccountId
 from xinghan.kit.money import Currency
 from xinghan.payments.actions.code import CodeDevice
@@ -77,11 +78,11 @@ async def _payer_again(phones: "_Phones", trade: Trade, code: str) -> Person:
     """Give the payer of a paid trade when `code`, good or not, is of the same person's phone."""
     number = device_number_of(code)
     if number is None:
-        raise CodeInvalid(field="auth_code")
+        raise CodeInvalid(field="auth_code", money=MoneyOutcome.MOVED)
     device = await phones.find(number)
-    if device is None or device.person != trade.buyer:
-        raise TradePaid(field="out_trade_no")
-    return phones.payer()
+    if device is None or phones.owner is None or device.person != trade.buyer:
+        raise TradePaid(field="out_trade_no", money=MoneyOutcome.MOVED)
+    return phones.owner
 
 
 @dataclass(slots=True)

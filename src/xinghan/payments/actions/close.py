@@ -98,16 +98,16 @@ async def _give_all_back(
 
 async def expire_trades(connection: Connection, now: datetime, limit: int) -> int:
     """Close unpaid trades whose time is over; gives how many."""
-    return await _end_by_clock(connection, await store.list_expired(connection, now, limit), now)
+    return await end_trades(connection, await store.list_expired(connection, now, limit), now)
 
 
 async def finish_trades(connection: Connection, now: datetime, limit: int) -> int:
     """Finish paid trades whose time for refunds is over; gives how many."""
-    return await _end_by_clock(connection, await store.list_finished(connection, now, limit), now)
+    return await end_trades(connection, await store.list_finished(connection, now, limit), now)
 
 
-async def _end_by_clock(connection: Connection, due: Sequence[TradeId], now: datetime) -> int:
-    """End what is still due once it is locked: somebody may have paid or closed it meanwhile."""
+async def end_trades(connection: Connection, due: Sequence[TradeId], now: datetime) -> int:
+    """End those of the trades that are due once they are locked; gives how many."""
     if not due:
         return 0
     changes = Changes()
