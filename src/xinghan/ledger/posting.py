@@ -45,7 +45,7 @@ Linked: TypeAlias = tuple[Request, ...]
 # A repeated id that is committed meanwhile is seen only when it violates one of these.
 RACES: Final = frozenset({"posting_pkey", "posting_reversed_once"})
 # Small enough that the database is soon at work, large enough that round trips do not count.
-SLICE_GROUPS: Final = 250
+SLICE_GROUPS: Final = 1000
 TURNS_UNTIL_SENT: Final = 2
 _BEFORE_ANY_CLOCK: Final = datetime(1, 1, 1, tzinfo=UTC)
 

@@ -62,6 +62,8 @@ async def run_load(
             if per_second is not None:
                 due = started + (number + sent * connections) / per_second
                 await asyncio.sleep(due - time.perf_counter())
+                if not queue:
+                    break
             sent += 1
             answer = await talk.ask(queue.popleft())
             if SUCCESS in answer:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+from rich.console import Console
 from rich.progress import Progress
 
 from xinghan.cli.bench.cluster import Cluster, CpuClock, benchmark_databases
@@ -62,7 +63,7 @@ async def _measure(cluster: Cluster, seconds: int, rounds: int) -> Figures:
         "batch_1000": lambda: load.batches(1000),
         "batch_8000": lambda: load.batches(8000),
     }
-    with Progress(transient=True) as progress:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("ledger", total=len(measures) * rounds)
         for _ in range(rounds):
             for name, run in measures.items():

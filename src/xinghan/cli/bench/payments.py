@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from rich.console import Console
 from rich.progress import Progress
 
 from xinghan import identity, wallets
@@ -33,7 +34,7 @@ from xinghan.kit.signing import SignType, sign
 from xinghan.kit.vault import Vault
 from xinghan.payments.codes import derive_code, step_at
 
-PAYERS: Final = 4000
+PAYERS: Final = 6000
 STEPS: Final = (0, 1, -1)  # the half minutes whose codes are good now and for a while
 CONNECTIONS: Final = 64
 HALF_LOAD_CONNECTIONS: Final = 32
@@ -85,7 +86,7 @@ async def _measure(
     figures = Figures()
     cpu = CpuClock(pid)
     paid = 0
-    with Progress(transient=True) as progress:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("payments", total=3 * rounds)
         for _ in range(rounds):
             figures.add(REFERENCE, await cluster.reference_tps(seconds))
